@@ -1,0 +1,61 @@
+# The one front door. `make help` lists what it opens.
+PYTHON ?= python3
+VENV ?= .venv
+HOST ?= 127.0.0.1
+PORT ?= 3000
+RUN := $(VENV)/bin/python
+MANAGE := $(RUN) manage.py
+
+.PHONY: help setup setup-dev migrate run demo test test-sqlite test-postgresql lint fix lock
+
+help: ## Say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
+
+setup: $(VENV)/.installed ## Install what Handrail runs on: packages in .venv, bubblewrap
+	@sh scripts/ensure_bubblewrap.sh
+
+setup-dev: setup $(VENV)/.installed-dev ## And what it is tested and checked with
+
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) scripts/check_python.py
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing packages (a minute or two) …"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@echo "Installing packages for tests and checks …"
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+migrate: setup
+	@$(MANAGE) migrate --verbosity 0
+
+run: migrate ## Serve on http://127.0.0.1:3000 (HOST, PORT)
+	@exec $(MANAGE) serve --host $(HOST) --port $(PORT)
+
+demo: migrate ## See an agent work on a task now; leaves the server running
+	@$(MANAGE) demo --host $(HOST) --port $(PORT)
+
+test: test-sqlite test-postgresql ## All tests, then those of the database on PostgreSQL
+
+test-sqlite: setup-dev
+	@$(RUN) -m pytest
+
+test-postgresql: setup-dev
+	@sh scripts/test_on_postgresql.sh $(RUN) tests/services
+
+lint: setup-dev ## Format, rules, types, imports, migrations, settings: check all
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+	@$(VENV)/bin/lint-imports --no-logo
+	@$(RUN) scripts/check_settings.py
+
+fix: setup-dev ## Format, and mend what can be mended by itself
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+lock: setup-dev ## Write the requirements files anew, with hashes
+	@$(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links -o requirements.txt requirements.in
+	@$(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links -c requirements.txt -o requirements-dev.txt requirements-dev.in

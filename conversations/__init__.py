@@ -1,0 +1,1 @@
+"""Conversations of coding agents: their log, their loop, their sandbox, their wire."""

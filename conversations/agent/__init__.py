@@ -1,0 +1,1 @@
+"""The agent loop: ask the LLM, carry out its actions, record both. No Django, no HTTP."""

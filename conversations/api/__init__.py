@@ -1,0 +1,1 @@
+"""The REST edge of conversations: parse, call one service, answer. No rules here."""

@@ -1,0 +1,48 @@
+"""Fields that take what JSON says and convert nothing. No model, no service."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NoReturn
+
+from rest_framework import serializers
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _refuse(wanted: str, value: object) -> NoReturn:
+    msg = f"must be {wanted}, not {type(value).__name__}"
+    raise serializers.ValidationError(msg, code="type_error")
+
+
+class TextField(serializers.CharField):
+    """A JSON string; a plain CharField takes numbers too and trims what a user typed."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("trim_whitespace", False)
+        super().__init__(allow_blank=True, **options)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """Refuse what is not text, or holds characters that no database keeps."""
+        if isinstance(data, str):
+            if _UNSTORABLE.search(data):
+                msg = "must not contain NUL characters or lone surrogates"
+                raise serializers.ValidationError(msg, code="unstorable_character")
+        elif data is not None and data is not serializers.empty:
+            _refuse("a string", data)
+        return super().run_validation(data)
+
+
+class RepositoryField(serializers.Field[str, Any, Any, Any]):
+    """The web client's repository object, or its full name as a plain string; kept as the name."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Give owner/name."""
+        name = data.get("full_name") if isinstance(data, dict) else data
+        if not isinstance(name, str):
+            msg = "must be an object with full_name, or a string owner/name"
+            raise serializers.ValidationError(msg, code="type_error")
+        if len(name) > 255 or _UNSTORABLE.search(name):  # noqa: PLR2004  # the column's length
+            msg = "must be a name of at most 255 characters"
+            raise serializers.ValidationError(msg, code="max_length")
+        return name.strip()

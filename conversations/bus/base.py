@@ -1,0 +1,29 @@
+"""What a bus promises: a hint after a commit. Who hears it reads the log from its own cursor."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+
+class Subscription(Protocol):
+    """One listener's ear for one conversation."""
+
+    async def wait(self) -> None:
+        """Return when something may have changed since the last return."""
+
+    def close(self) -> None:
+        """Listen no more. Idempotent."""
+
+
+class Bus(Protocol):
+    """Wake-ups by conversation. A lost or doubled one costs time, never an event (invariant 7)."""
+
+    def publish(self, conversation_id: UUID) -> None:
+        """Wake every listener of a conversation. Called after the commit, from any thread."""
+
+    def subscribe(self, conversation_id: UUID) -> Subscription:
+        """Listen from now on. Called in a running event loop."""
+
+    def watched(self) -> list[UUID]:
+        """Give the conversations that this process listens to."""

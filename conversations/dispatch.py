@@ -1,0 +1,41 @@
+"""Asks for a turn, inside the transaction that made it wanted, and hands over to the executor."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+
+from conversations.models import LoopLease
+
+
+class Executor(Protocol):
+    """Whoever runs wanted turns in this process, or puts them on a queue."""
+
+    def wake(self, conversation_id: UUID) -> None:
+        """Look at this conversation soon. Called after the commit, from any thread."""
+
+
+_installed: list[Executor] = []
+
+
+def install(executor: Executor | None) -> None:
+    """Make `executor` the one of this process; None takes it away.
+
+    A process without one still asks for turns: the sweep of a process that has one finds them.
+    """
+    _installed[:] = [] if executor is None else [executor]
+
+
+def _wake(conversation_id: UUID) -> None:
+    for executor in _installed:
+        executor.wake(conversation_id)
+
+
+def request_turn(conversation_id: UUID) -> None:
+    """Count one more request for a turn; the executor is woken after the commit."""
+    LoopLease.objects.filter(conversation_id=conversation_id).update(requested=F("requested") + 1)
+    transaction.on_commit(partial(_wake, conversation_id))

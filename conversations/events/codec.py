@@ -1,0 +1,176 @@
+"""Between an event, its row and the wire. It knows CONTRACT section 6; it knows no database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from conversations.events.actions import ACTIONS, MessageAction
+from conversations.events.base import Action, Event, EventSource, JSONObject, NewEvent, Observation
+from conversations.events.observations import OBSERVATIONS, RunObservation
+from conversations.exceptions import InvalidEventError
+
+#: What the original's run observation carries in `extras.metadata` beside what we know.
+_METADATA = {
+    "pid": -1,
+    "username": None,
+    "hostname": None,
+    "py_interpreter_path": None,
+    "prefix": "",
+    "suffix": "",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """An event's columns: exactly what EventRecord stores, in types of the standard library."""
+
+    event_id: int
+    timestamp: datetime
+    source: str
+    action: str
+    observation: str
+    cause: int | None
+    payload: JSONObject
+
+
+_BODIES: tuple[type[Action] | type[Observation], ...] = (
+    *ACTIONS.values(),
+    *OBSERVATIONS.values(),
+)
+_ADAPTERS: dict[object, TypeAdapter[Any]] = {cls: TypeAdapter(cls) for cls in _BODIES}
+
+
+def body_from_fields(cls: type[Action] | type[Observation], values: Mapping[str, Any]) -> Any:
+    """Build a body from the wire's values; unknown keys are left out.
+
+    Raises InvalidEventError that names the kind, the field and what is wrong with it.
+    """
+    known = {field.name for field in fields(cls)}
+    try:
+        return _ADAPTERS[cls].validate_python({k: v for k, v in values.items() if k in known})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "args"
+        message = f"{cls.kind}: {where}: {first['msg']}"
+        raise InvalidEventError(message) from error
+
+
+def _extras(body: Observation) -> JSONObject:
+    extras = asdict(body)
+    del extras["content"]
+    if isinstance(body, RunObservation):
+        metadata = {"exit_code": extras.pop("exit_code"), "working_dir": extras.pop("working_dir")}
+        extras["metadata"] = metadata | _METADATA
+    return extras
+
+
+def payload_of(event: NewEvent) -> JSONObject:
+    """Give the event's own keys as they are stored."""
+    payload: JSONObject
+    if isinstance(event.body, Action):
+        payload = {"args": asdict(event.body)}
+    else:
+        payload = {"content": event.body.content, "extras": _extras(event.body)}
+    for key in ("llm_metrics", "tool_call_metadata", "seen_event_id"):
+        value = getattr(event, key)
+        if value is not None:
+            payload[key] = value
+    return payload
+
+
+def _body_from_row(row: EventRow) -> Action | Observation:
+    body: Action | Observation
+    if row.action:
+        if row.action not in ACTIONS:
+            message = f"event {row.event_id}: action {row.action!r} is unknown"
+            raise InvalidEventError(message)
+        body = body_from_fields(ACTIONS[row.action], row.payload["args"])
+        return body
+    if row.observation not in OBSERVATIONS:
+        message = f"event {row.event_id}: observation {row.observation!r} is unknown"
+        raise InvalidEventError(message)
+    extras = row.payload["extras"]
+    values = extras | extras.get("metadata", {}) | {"content": row.payload["content"]}
+    body = body_from_fields(OBSERVATIONS[row.observation], values)
+    return body
+
+
+def event_from_row(row: EventRow) -> Event:
+    """Read a stored event. Raises InvalidEventError for a kind that this version does not know."""
+    return Event(
+        event_id=row.event_id,
+        timestamp=row.timestamp,
+        source=EventSource(row.source),
+        cause=row.cause,
+        body=_body_from_row(row),
+        llm_metrics=row.payload.get("llm_metrics"),
+        tool_call_metadata=row.payload.get("tool_call_metadata"),
+        seen_event_id=row.payload.get("seen_event_id"),
+    )
+
+
+_ACTION_TEXT: dict[str, Callable[[JSONObject], str]] = {
+    "message": lambda args: str(args["content"]),
+    "run": lambda args: f"Running command: {args['command']}",
+    "read": lambda args: f"Reading file: {args['path']}",
+    "edit": lambda args: f"Editing file: {args['path']}",
+    "write": lambda args: f"Writing file: {args['path']}",
+    "think": lambda args: str(args["thought"]),
+    "finish": lambda args: str(args["final_thought"] or "The task is finished."),
+}
+_OBSERVATION_TEXT: dict[str, Callable[[str, JSONObject], str]] = {
+    "agent_state_changed": lambda _, extras: str(extras["reason"]),
+    "run": lambda _, extras: (
+        f"Command `{extras['command']}` executed with exit code {extras['metadata']['exit_code']}."
+    ),
+    "read": lambda _, extras: f"I read the file {extras['path']}.",
+    "edit": lambda _, extras: f"I edited the file {extras['path']}.",
+    "write": lambda _, extras: f"I wrote the file {extras['path']}.",
+}
+
+
+def event_message(row: EventRow) -> str:
+    """Compose the one-line text that stands at an event's top level."""
+    if row.action:
+        action_text = _ACTION_TEXT.get(row.action)
+        return action_text(row.payload["args"]) if action_text else ""
+    content = str(row.payload["content"])
+    text = _OBSERVATION_TEXT.get(row.observation)
+    return text(content, row.payload["extras"]) if text else content
+
+
+def event_to_wire(row: EventRow, *, with_metadata: bool = False) -> JSONObject:
+    """Give the event as clients see it (CONTRACT section 6); the trajectory adds the metadata."""
+    wire: JSONObject = {
+        "id": row.event_id,
+        "timestamp": row.timestamp.isoformat(),
+        "source": row.source,
+        "message": event_message(row),
+    }
+    if row.cause is not None:
+        wire["cause"] = row.cause
+    if row.action:
+        wire["action"] = row.action
+        wire["args"] = row.payload["args"]
+    else:
+        wire["observation"] = row.observation
+        wire["content"] = row.payload["content"]
+        wire["extras"] = row.payload["extras"]
+    if "llm_metrics" in row.payload:
+        wire["llm_metrics"] = row.payload["llm_metrics"]
+    if with_metadata and "tool_call_metadata" in row.payload:
+        wire["tool_call_metadata"] = row.payload["tool_call_metadata"]
+    return wire
+
+
+def user_message(content: str, image_urls: tuple[str, ...] = ()) -> NewEvent:
+    """Give a user's message as an event."""
+    return NewEvent(
+        source=EventSource.USER,
+        body=MessageAction(content=content, image_urls=image_urls),
+    )

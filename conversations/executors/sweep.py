@@ -1,0 +1,83 @@
+"""Once a second: find wanted turns, wake who watches, clear away what was deleted. Idempotent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError
+
+from conversations.bus import get_bus
+from conversations.runtime.base import RuntimeProvider
+from conversations.selectors import Pulse, pulses, wanted_conversations
+from conversations.services.cleanup import deleted_conversation_remove, deleted_conversations
+from conversations.services.transactions import in_db_thread
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 1.0
+#: Turns that one round starts, and conversations that one query asks for.
+BATCH = 500
+
+
+class Sweep:
+    """Makes up for every wake-up that was lost, and for those that other processes can't send."""
+
+    def __init__(self, *, wake: Callable[[UUID], None], runtimes: RuntimeProvider) -> None:
+        self._wake = wake
+        self._runtimes = runtimes
+        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._pulses: dict[UUID, Pulse] = {}
+
+    def start(self) -> None:
+        """Begin, with a first round at once."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """End; a round under way is given up, the next process begins anew."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def hurry(self) -> None:
+        """Make the next round come at once."""
+        self._hurry.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._hurry.clear()
+            try:
+                await self._round()
+            except DatabaseError as error:
+                log.warning("sweep_failed", error=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._hurry.wait()
+
+    async def _round(self) -> None:
+        for conversation_id in await in_db_thread(wanted_conversations, limit=BATCH):
+            self._wake(conversation_id)
+        await self._poll()
+        await self._clear()
+
+    async def _poll(self) -> None:
+        """Wake those whose conversation changed since the last round."""
+        bus = get_bus()
+        seen: dict[UUID, Pulse] = {}
+        watched = bus.watched()
+        for start in range(0, len(watched), BATCH):
+            seen |= await in_db_thread(pulses, watched[start : start + BATCH])
+        for conversation_id, pulse in seen.items():
+            if self._pulses.get(conversation_id) != pulse:
+                bus.publish(conversation_id)
+        self._pulses = seen
+
+    async def _clear(self) -> None:
+        for conversation_id in await in_db_thread(deleted_conversations):
+            await self._runtimes.discard(conversation_id.hex)
+            await asyncio.to_thread(deleted_conversation_remove, conversation_id)

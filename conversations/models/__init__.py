@@ -1,0 +1,7 @@
+"""The three tables of a conversation. They start nothing and know no agent."""
+
+from conversations.models.conversation import Conversation, TitleSource
+from conversations.models.event_record import EventRecord
+from conversations.models.loop_lease import Control, LoopLease
+
+__all__ = ["Control", "Conversation", "EventRecord", "LoopLease", "TitleSource"]

@@ -1,0 +1,75 @@
+"""The row that says whether a turn is wanted and who runs it: narrow, and written often."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+
+from conversations.models.conversation import Conversation
+
+
+class Control(models.TextChoices):
+    """What the runner of one epoch is asked to do."""
+
+    NONE = ""
+    STOP = "stop"
+    PAUSE = "pause"
+    #: A message came after a stop that is not yet carried out: stop, then go on.
+    RESTART = "restart"
+
+
+class LoopLeaseQuerySet(models.QuerySet["LoopLease"]):
+    """The three questions about a turn, each asked in one way."""
+
+    def live(self) -> LoopLeaseQuerySet:
+        """Keep what is being run now: by the database's clock, never by a stored status."""
+        return self.filter(lease_expires_at__gt=Now())
+
+    def wanted(self) -> LoopLeaseQuerySet:
+        """Keep what should be run and is not: requested, or left behind by a runner that died."""
+        return self.filter(
+            Q(requested__gt=F("served")) | Q(lease_expires_at__isnull=False)
+        ).exclude(lease_expires_at__gt=Now())
+
+
+class LoopLease(models.Model):
+    """One to one with Conversation. A turn is wanted while requested > served."""
+
+    conversation = models.OneToOneField(
+        Conversation, on_delete=models.CASCADE, primary_key=True, related_name="lease"
+    )
+    requested = models.BigIntegerField(default=0)
+    served = models.BigIntegerField(default=0)
+    #: Process and turn that hold the lease; empty when nobody does.
+    holder = models.CharField(max_length=128, blank=True)
+    #: Null when nobody holds it; in the past when its runner died.
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    control = models.CharField(
+        max_length=8, choices=Control.choices, default=Control.NONE, blank=True
+    )
+    #: The epoch that `control` is meant for.
+    control_epoch = models.BigIntegerField(default=0)
+
+    objects = LoopLeaseQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                "conversation",
+                name="lease_wanted",
+                condition=Q(requested__gt=F("served")) | Q(lease_expires_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id}: {self.served}/{self.requested} {self.holder}"
+
+
+def is_running() -> Exists:
+    """Give the one expression for the wire's RUNNING: a turn is wanted or leased."""
+    return Exists(
+        LoopLease.objects.filter(conversation=OuterRef("pk")).filter(
+            Q(requested__gt=F("served")) | Q(lease_expires_at__gt=Now())
+        )
+    )

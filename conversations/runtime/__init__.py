@@ -1,0 +1,1 @@
+"""Where tools run. It imports events only: no Django, no LLM, no HTTP."""

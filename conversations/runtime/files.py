@@ -1,0 +1,240 @@
+"""Read and change files of a workspace, each in a short-lived sandbox of its own.
+
+Inside the sandbox there is nothing but the workspace to find: no path, link or race leads out,
+because no file of this machine is there to be led to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import posixpath
+import subprocess
+from pathlib import Path
+
+from conversations.events.actions import EditAction, ReadAction, WriteAction
+from conversations.events.base import Observation
+from conversations.events.observations import (
+    EditObservation,
+    ErrorObservation,
+    ReadObservation,
+    WriteObservation,
+)
+from conversations.runtime.bubblewrap import WORKSPACE, sandbox_argv
+
+#: Bytes of a file that is read or edited.
+MAX_BYTES = 1_000_000
+#: Lines around a change that its observation shows.
+CONTEXT_LINES = 4
+#: Characters of a folder's listing, and of a diff.
+MAX_TEXT = 30_000
+SECONDS = 30.0
+
+# The path comes in as $1, so it is never read as a part of the script.
+_READ = f"""
+if [ -d "$1" ]; then printf d; cd -- "$1" && find . -mindepth 1 -maxdepth 2 -not -path '*/.*' \
+-printf '%P%y\\n'
+elif [ -f "$1" ]; then printf f; head -c {MAX_BYTES + 1} -- "$1"
+elif [ -e "$1" ]; then printf o
+else printf m; fi
+"""
+_WRITE = 'mkdir -p -- "$(dirname -- "$1")" && cat > "$1"'
+
+
+class FileError(Exception):
+    """A file operation that cannot be done; the message is for the agent."""
+
+
+def _resolve(path: str) -> str:
+    """Give the absolute path inside. Raises FileError outside of the workspace."""
+    full = posixpath.normpath(posixpath.join(WORKSPACE, path))
+    if full != WORKSPACE and not full.startswith(WORKSPACE + "/"):
+        message = f"{path} is outside of {WORKSPACE}; only files below it can be reached."
+        raise FileError(message)
+    if "\0" in full:
+        message = "A path cannot contain a NUL character."
+        raise FileError(message)
+    return full
+
+
+def _in_sandbox(workspace: Path, script: str, path: str, data: bytes = b"") -> bytes:
+    """Run a script on a path in a fresh sandbox; give its output. Raises FileError."""
+    try:
+        done = subprocess.run(  # noqa: S603  # our own command line
+            sandbox_argv(workspace, ["sh", "-c", script, "sh", path]),
+            input=data,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            env={"PATH": os.defpath},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        message = f"{path}: the sandbox did not answer: {error}"
+        raise FileError(message) from error
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        message = f"{path}: {said or f'exit code {done.returncode}'}"
+        raise FileError(message)
+    return done.stdout
+
+
+def _text(path: str, data: bytes) -> str:
+    if len(data) > MAX_BYTES:
+        message = f"{path} is larger than {MAX_BYTES:,} bytes; look at parts of it with bash."
+        raise FileError(message)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        message = f"{path} is not a text file in UTF-8."
+        raise FileError(message) from error
+    if "\0" in text:
+        message = f"{path} is a binary file."
+        raise FileError(message)
+    return text
+
+
+def _existing(workspace: Path, path: str) -> tuple[str, str] | None:
+    """Give what is at a path: its kind (file or folder) and its text; None for nothing."""
+    answer = _in_sandbox(workspace, _READ, path)
+    kind, data = answer[:1], answer[1:]
+    if kind == b"m":
+        return None
+    if kind == b"d":
+        return "folder", data.decode(errors="replace")
+    if kind == b"f":
+        return "file", _text(path, data)
+    message = f"{path} is neither a file nor a folder."
+    raise FileError(message)
+
+
+def _numbered(lines: list[str], first: int) -> str:
+    return "\n".join(f"{number:6}\t{line}" for number, line in enumerate(lines, start=first))
+
+
+def _read(workspace: Path, action: ReadAction) -> Observation:
+    path = _resolve(action.path)
+    found = _existing(workspace, path)
+    if found is None:
+        message = f"{path} does not exist."
+        raise FileError(message)
+    kind, text = found
+    if kind == "folder":
+        names = [
+            posixpath.join(path, line[:-1]) + ("/" if line[-1] == "d" else "")
+            for line in text.splitlines()
+        ]
+        listing = "\n".join([f"{path}/", *sorted(names)])
+        return ReadObservation(path=path, content=listing[:MAX_TEXT])
+    lines = text.splitlines()
+    first = max(action.start, 1)
+    last = len(lines) if action.end < 0 else min(action.end, len(lines))
+    if lines and (first > len(lines) or last < first):
+        message = f"{path} has {len(lines)} lines; {first} to {action.end} is not among them."
+        raise FileError(message)
+    return ReadObservation(path=path, content=_numbered(lines[first - 1 : last], first))
+
+
+def _write(workspace: Path, path: str, text: str) -> None:
+    _in_sandbox(workspace, _WRITE, path, text.encode(errors="replace"))
+
+
+def _replaced(path: str, text: str, action: EditAction) -> tuple[str, int]:
+    """Give the text after str_replace, and the line where it changed (from 1)."""
+    old, new = action.old_str or "", action.new_str or ""
+    count = text.count(old) if old else 0
+    if count != 1:
+        where = [
+            str(n) for n, line in enumerate(text.splitlines(), 1) if old.split("\n")[0] in line
+        ]
+        message = (
+            f"old_str does not occur in {path}."
+            if count == 0
+            else f"old_str occurs {count} times in {path} (lines {', '.join(where[:20])}); "
+            "give more of what is around it."
+        )
+        raise FileError(message if old else "old_str is empty.")
+    at = text.index(old)
+    return text[:at] + new + text[at + len(old) :], text.count("\n", 0, at) + 1
+
+
+def _inserted(path: str, text: str, action: EditAction) -> tuple[str, int]:
+    """Give the text with new_str after insert_line, and the line where it changed (from 1)."""
+    lines = text.splitlines(keepends=True)
+    after = action.insert_line if action.insert_line is not None else -1
+    if not 0 <= after <= len(lines):
+        message = (
+            f"{path} has {len(lines)} lines; insert_line takes 0 to {len(lines)}, not {after}."
+        )
+        raise FileError(message)
+    if after and not lines[after - 1].endswith("\n"):
+        lines[after - 1] += "\n"
+    new = action.new_str or ""
+    return "".join([*lines[:after], new.removesuffix("\n") + "\n", *lines[after:]]), after + 1
+
+
+def _edit(workspace: Path, action: EditAction) -> Observation:
+    path = _resolve(action.path)
+    if action.command == "undo_edit":
+        message = "undo_edit is not supported; write the earlier text with str_replace."
+        raise FileError(message)
+    found = _existing(workspace, path)
+    if action.command == "create":
+        return _create(workspace, path, action, exists=found is not None)
+    if found is None or found[0] != "file":
+        message = f"{path} is a folder." if found else f"{path} does not exist."
+        raise FileError(message)
+    change = _replaced if action.command == "str_replace" else _inserted
+    text, line = change(path, found[1], action)
+    _write(workspace, path, text)
+    first = max(line - CONTEXT_LINES, 1)
+    changed = (action.new_str or "").count("\n")
+    snippet = text.splitlines()[first - 1 : line + changed + CONTEXT_LINES]
+    return EditObservation(
+        path=path,
+        content=f"{path} has been edited. Lines {first} and following are now:\n"
+        f"{_numbered(snippet, first)}",
+        diff=_diff(path, found[1], text),
+    )
+
+
+def _create(workspace: Path, path: str, action: EditAction, *, exists: bool) -> Observation:
+    if exists:
+        message = f"{path} exists already; change it with str_replace."
+        raise FileError(message)
+    text = action.file_text or ""
+    _write(workspace, path, text)
+    return EditObservation(
+        path=path,
+        content=f"{path} has been created.",
+        diff=_diff(path, "", text),
+        prev_exist=False,
+    )
+
+
+def _diff(path: str, before: str, after: str) -> str:
+    name = path.removeprefix("/")
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), f"a/{name}", f"b/{name}", lineterm=""
+    )
+    return "\n".join(lines)[:MAX_TEXT]
+
+
+def _do(workspace: Path, action: ReadAction | EditAction | WriteAction) -> Observation:
+    try:
+        if isinstance(action, ReadAction):
+            return _read(workspace, action)
+        if isinstance(action, EditAction):
+            return _edit(workspace, action)
+        path = _resolve(action.path)
+        _write(workspace, path, action.content)
+    except FileError as error:
+        return ErrorObservation(content=str(error))
+    return WriteObservation(path=path, content=f"{path} has been written.")
+
+
+async def do_file_action(
+    workspace: Path, action: ReadAction | EditAction | WriteAction
+) -> Observation:
+    """Carry out a read, an edit or a write; what goes wrong is an ErrorObservation."""
+    return await asyncio.to_thread(_do, workspace, action)

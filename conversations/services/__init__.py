@@ -1,0 +1,1 @@
+"""Every write: keyword-only, typed, in one transaction each."""

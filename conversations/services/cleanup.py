@@ -1,0 +1,39 @@
+"""What is left to do after a delete, tried until it is done: workspace first, rows last."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+
+from conversations.models import Conversation, LoopLease
+from conversations.services.transactions import write_transaction
+from conversations.services.workspaces import workspace_remove
+
+log = structlog.get_logger(__name__)
+
+#: Deleted conversations that one round takes.
+BATCH = 50
+
+
+def deleted_conversations() -> list[UUID]:
+    """Give tombstones that nobody runs any more, the oldest first, a batch at a time."""
+    running = LoopLease.objects.live().values("conversation_id")
+    tombstones = Conversation.objects.filter(deleted_at__isnull=False).exclude(pk__in=running)
+    return list(tombstones.order_by("deleted_at").values_list("pk", flat=True)[:BATCH])
+
+
+def deleted_conversation_remove(conversation_id: UUID) -> bool:
+    """Remove what a deleted conversation left: the workspace first, the rows last.
+
+    The tombstone goes only when everything else is gone: a crash in between is made good by the
+    next round. False when the workspace could not be removed; it is tried again.
+    """
+    try:
+        workspace_remove(conversation_id)
+    except OSError as error:
+        log.warning("workspace_not_removed", conversation=conversation_id.hex, error=str(error))
+        return False
+    with write_transaction():
+        Conversation.objects.filter(pk=conversation_id, deleted_at__isnull=False).delete()
+    return True

@@ -1,0 +1,103 @@
+"""The only door into the log: one transaction that numbers, fences, stores and announces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from conversations.agent.llm import Usage
+from conversations.bus import get_bus
+from conversations.events.base import Action, Event, NewEvent
+from conversations.events.cleaning import clean, maskable
+from conversations.events.codec import event_from_row, payload_of
+from conversations.events.observations import AgentStateChangedObservation
+from conversations.exceptions import ConversationGoneError, FencedError, LogMovedError
+from conversations.models import Conversation, EventRecord
+from conversations.services.transactions import write_transaction
+
+
+def event_append(
+    *,
+    conversation_id: UUID,
+    events: Sequence[NewEvent],
+    epoch: int | None = None,
+    only_if_last: int | None = None,
+    usage: Usage | None = None,
+    secrets: Iterable[str] = (),
+) -> list[Event]:
+    """Store events under the next numbers and announce them after the commit.
+
+    A loop names its `epoch`; a user's append names none. With `only_if_last` nothing is stored
+    unless that is still the newest id. `secrets` are masked at any depth.
+
+    Raises ConversationGoneError, FencedError or LogMovedError; then nothing was stored.
+    """
+    with write_transaction():
+        now = timezone.now()
+        rows = Conversation.objects.alive().filter(pk=conversation_id)
+        if epoch is not None:
+            rows = rows.filter(epoch=epoch)
+        if only_if_last is not None:
+            rows = rows.filter(last_event_id=only_if_last)
+        changed = {"last_event_id": F("last_event_id") + len(events), "last_updated_at": now}
+        if not rows.update(**changed, **_projection(events, usage)):
+            raise _refusal(conversation_id, epoch)
+        # The update has locked the row: the number read now is this transaction's own.
+        last = Conversation.objects.values_list("last_event_id", flat=True).get(pk=conversation_id)
+        masked = maskable(secrets)
+        records = [
+            _record(conversation_id, last - len(events) + number, now, event, masked)
+            for number, event in enumerate(events, start=1)
+        ]
+        EventRecord.objects.bulk_create(records)
+        transaction.on_commit(partial(get_bus().publish, conversation_id))
+    return [event_from_row(record.to_row()) for record in records]
+
+
+def _projection(events: Sequence[NewEvent], usage: Usage | None) -> dict[str, Any]:
+    """Give the conversation's columns that follow from what is stored."""
+    columns: dict[str, Any] = {}
+    for event in events:
+        if isinstance(event.body, AgentStateChangedObservation):
+            columns["agent_state"] = event.body.agent_state.value
+    if usage is not None:
+        total = usage.prompt_tokens + usage.completion_tokens
+        columns |= {
+            "accumulated_cost": F("accumulated_cost") + (usage.cost or 0.0),
+            "prompt_tokens": F("prompt_tokens") + usage.prompt_tokens,
+            "completion_tokens": F("completion_tokens") + usage.completion_tokens,
+            "total_tokens": F("total_tokens") + total,
+        }
+    return columns
+
+
+def _refusal(conversation_id: UUID, epoch: int | None) -> Exception:
+    row = Conversation.objects.alive().filter(pk=conversation_id).values_list("epoch", flat=True)
+    current = row.first()
+    if current is None:
+        return ConversationGoneError()
+    if epoch is not None and current != epoch:
+        return FencedError()
+    return LogMovedError()
+
+
+def _record(
+    conversation_id: UUID, event_id: int, now: Any, event: NewEvent, secrets: tuple[str, ...]
+) -> EventRecord:
+    is_action = isinstance(event.body, Action)
+    return EventRecord(
+        conversation_id=conversation_id,
+        event_id=event_id,
+        timestamp=now,
+        source=event.source.value,
+        action=event.body.kind if is_action else "",
+        observation="" if is_action else event.body.kind,
+        cause=event.cause,
+        payload=clean(payload_of(event), secrets),
+    )

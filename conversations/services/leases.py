@@ -1,0 +1,123 @@
+"""Who runs a conversation's turn: claim, renew, release. Rows only; services.turns runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db.models import F
+from django.db.models.functions import Now
+
+from conversations.models import Control, Conversation, LoopLease
+from conversations.models.loop_lease import LoopLeaseQuerySet
+from conversations.services.transactions import write_transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to run one turn: every write of it names this epoch."""
+
+    conversation_id: UUID
+    epoch: int
+    holder: str
+    #: A stop was asked of the runner that died: the new one carries it out.
+    stop_pending: bool
+
+
+class _NotClaimedError(Exception):
+    """Rolls back a claim that came too late."""
+
+
+def _until() -> object:
+    """Give the end of a lease taken now, by the database's clock."""
+    return Now() + timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def lease_claim(*, conversation_id: UUID, process: str) -> Claim | None:
+    """Claim the wanted turn of a conversation; None: not wanted, taken, or its user is busy.
+
+    Raises the epoch; from then on a runner with an older one can store nothing.
+    """
+    try:
+        with write_transaction():
+            return _claim(conversation_id, process)
+    except _NotClaimedError:
+        return None
+
+
+def _claim(conversation_id: UUID, process: str) -> Claim:
+    owner = Conversation.objects.alive().filter(pk=conversation_id).values_list("owner_id")
+    # One lock order everywhere: user, conversation, lease. The user's row makes the count exact.
+    list(get_user_model().objects.select_for_update(no_key=True).filter(pk__in=owner))
+    alive = Conversation.objects.alive().filter(pk=conversation_id)
+    if not alive.update(epoch=F("epoch") + 1):
+        raise _NotClaimedError
+    epoch, owner_id = alive.values_list("epoch", "owner_id").get()
+    busy = LoopLease.objects.live().filter(conversation__owner_id=owner_id).count()
+    if busy >= settings.MAX_CONCURRENT_CONVERSATIONS:
+        raise _NotClaimedError
+    # With the epoch in it, a holder's name is never used twice.
+    holder = f"{process}#{epoch}"
+    lease = LoopLease.objects.filter(conversation_id=conversation_id)
+    if not lease.wanted().update(holder=holder, lease_expires_at=_until(), control_epoch=epoch):
+        raise _NotClaimedError
+    control = lease.values_list("control", flat=True).get()
+    return Claim(
+        conversation_id=conversation_id,
+        epoch=epoch,
+        holder=holder,
+        stop_pending=control != Control.NONE,
+    )
+
+
+def _held(claim: Claim) -> LoopLeaseQuerySet:
+    """Find the lease where it is still this claim's.
+
+    By its own columns only: a join would make the UPDATE judge by a subquery, which PostgreSQL does
+    not look at again after it has waited for the row, and a renewal would undo a release.
+    """
+    return LoopLease.objects.filter(conversation_id=claim.conversation_id, holder=claim.holder)
+
+
+def leases_renew(claims: Iterable[Claim]) -> set[UUID]:
+    """Renew the leases that these claims still hold; give the conversations that were renewed."""
+    renewed: set[UUID] = set()
+    for claim in claims:
+        if _held(claim).update(lease_expires_at=_until()):
+            renewed.add(claim.conversation_id)
+    return renewed
+
+
+def requested_read(*, conversation_id: UUID) -> int:
+    """Give the number of requests so far; a turn reads it before it reads the log."""
+    lease = LoopLease.objects.filter(conversation_id=conversation_id)
+    return lease.values_list("requested", flat=True).first() or 0
+
+
+def control_read(*, claim: Claim) -> str:
+    """Give what is asked of this claim's runner, empty for nothing."""
+    lease = LoopLease.objects.filter(
+        conversation_id=claim.conversation_id, control_epoch=claim.epoch
+    )
+    return lease.values_list("control", flat=True).first() or Control.NONE
+
+
+def lease_release(*, claim: Claim, served: int) -> bool:
+    """Give a lease back; False where it is no longer this claim's.
+
+    A request that came after `served` was read leaves the turn wanted.
+    """
+    return bool(
+        _held(claim).update(
+            served=served, holder="", lease_expires_at=None, control=Control.NONE, control_epoch=0
+        )
+    )
+
+
+def lease_hand_back(*, claim: Claim) -> None:
+    """Let a lease run out now: the turn stays wanted and the next runner need not wait."""
+    _held(claim).update(lease_expires_at=Now())

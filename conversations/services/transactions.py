@@ -1,0 +1,45 @@
+"""How this app opens a transaction to write, and calls the database from async code."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections, connection, transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_WRITER = threading.RLock()
+
+
+@contextmanager
+def write_transaction() -> Iterator[None]:
+    """Open a transaction that writes, or join the one that is open.
+
+    SQLite lets waiting writers starve (seconds, measured with eight): so within a process they
+    queue here, and meet its busy handler only across processes.
+    """
+    if connection.vendor == "sqlite":
+        with _WRITER, transaction.atomic(savepoint=False):
+            yield
+    else:
+        with transaction.atomic(savepoint=False):
+            yield
+
+
+async def in_db_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run short ORM work from async code, on the thread that this process keeps for it.
+
+    A connection that the database has dropped is put away first, so that a restart of the database
+    costs one error and no more.
+    """
+
+    def call() -> T:
+        close_old_connections()
+        return function(*args, **kwargs)
+
+    return await sync_to_async(call, thread_sensitive=True)()

@@ -1,0 +1,120 @@
+"""The Socket.IO server: who may connect, one pump a connection, users' actions. No SQL here."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import socketio
+import structlog
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+
+from conversations.events.base import JSONObject
+from conversations.exceptions import HandrailError
+from conversations.selectors import conversation_get
+from conversations.services.transactions import in_db_thread
+from conversations.stream.handshake import handshake_read
+from conversations.stream.pump import pump
+from conversations.stream.user_actions import user_action_handle
+from settings_app.authentication import socket_user
+from settings_app.models import User
+
+log = structlog.get_logger(__name__)
+
+EVENT = "oh_event"
+_NOT_STORED = "The server could not store this. Nothing was done; send it again."
+
+
+@dataclass(slots=True, kw_only=True)
+class _Connection:
+    user: User
+    conversation_id: UUID
+    pump: asyncio.Task[None]
+
+
+class Stream:
+    """Wires the handlers to one AsyncServer."""
+
+    def __init__(self) -> None:
+        self.sio = socketio.AsyncServer(
+            async_mode="asgi",
+            transports=["websocket"],
+            # The guard before us checks Host and Origin; this server's own check is too weak.
+            cors_allowed_origins=[],
+            # One after the other: two messages of a user are stored in the order he sent them.
+            async_handlers=False,
+            max_http_buffer_size=settings.MAX_SOCKET_MESSAGE_BYTES,
+            ping_interval=25,
+            ping_timeout=20,
+        )
+        self._connections: dict[str, _Connection] = {}
+        self.sio.on("connect", self._connect)
+        self.sio.on("disconnect", self._disconnect)
+        self.sio.on("oh_user_action", self._user_action)
+        self.sio.on("oh_action", self._user_action)  # the name that older clients use
+
+    async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
+        handshake = handshake_read(environ.get("QUERY_STRING", ""))
+        try:
+            user = await in_db_thread(socket_user)
+        except PermissionDenied as error:
+            raise socketio.exceptions.ConnectionRefusedError(str(error)) from error
+        conversation = None
+        if handshake.conversation_id is not None:
+            conversation = await in_db_thread(
+                conversation_get, user=user, conversation_id=handshake.conversation_id
+            )
+        if conversation is None:
+            message = "This conversation does not exist."
+            raise socketio.exceptions.ConnectionRefusedError(message)
+
+        async def emit(event: JSONObject) -> None:
+            await self.sio.emit(EVENT, event, to=sid)
+
+        task = asyncio.create_task(
+            pump(
+                conversation_id=conversation.pk,
+                # A cursor beyond the log, from who knows where, must not hide what comes.
+                cursor=min(handshake.latest_event_id, conversation.last_event_id),
+                emit=emit,
+            )
+        )
+        task.add_done_callback(_log_failure)
+        self._connections[sid] = _Connection(user=user, conversation_id=conversation.pk, pump=task)
+
+    async def _disconnect(self, sid: str, reason: Any = None) -> None:
+        connection = self._connections.pop(sid, None)
+        if connection is not None:
+            connection.pump.cancel()
+
+    async def _user_action(self, sid: str, data: Any = None) -> JSONObject:
+        """Store what the user did; the acknowledgement leaves after the commit."""
+        connection = self._connections[sid]
+        try:
+            await in_db_thread(
+                user_action_handle,
+                user=connection.user,
+                conversation_id=connection.conversation_id,
+                data=data,
+            )
+        except HandrailError as error:
+            return await self._refuse(sid, str(error), error.code)
+        except DatabaseError as error:
+            log.warning("user_action_not_stored", error=str(error))
+            return await self._refuse(sid, _NOT_STORED, "not_stored")
+        return {"status": "ok"}
+
+    async def _refuse(self, sid: str, message: str, code: str) -> JSONObject:
+        """Tell the client; a status update is the one thing that it shows as an error."""
+        update = {"status_update": True, "type": "error", "id": "", "message": message}
+        await self.sio.emit(EVENT, update, to=sid)
+        return {"status": "error", "message": message, "code": code}
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("stream_ended", exc_info=error)

@@ -1,0 +1,11 @@
+"""The command line of a deployment. No logic here: the commands live in their rooms."""
+
+import sys
+
+from django.core.management import execute_from_command_line
+
+from project.env import settings_module_default
+
+if __name__ == "__main__":
+    settings_module_default("project.settings")
+    execute_from_command_line(sys.argv)

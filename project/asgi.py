@@ -1,0 +1,79 @@
+"""The server's one ASGI application: guard, Socket.IO, Django, and the executor in its lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+
+import socketio
+from a2wsgi import WSGIMiddleware
+from django.conf import settings
+
+# Sets Django up, so it has to come before everything that knows a table.
+from project.wsgi import application as django_application
+
+# isort: split
+from conversations.agent.litellm_client import LiteLLMClient, clients_close, warm_up
+from conversations.executors.in_process import InProcessExecutor
+from conversations.runtime.local import LocalRuntimeProvider
+from conversations.services.lease_keeper import LeaseKeeper
+from conversations.services.turns import TurnResources
+from conversations.stream.server import Stream
+from project.guard import Guard
+from settings_app.selectors import EffectiveSettings
+
+#: Requests that Django handles at once: a slow one must not hold up the others.
+WSGI_THREADS = 32
+
+
+def _llm_for(user: EffectiveSettings) -> LiteLLMClient:
+    return LiteLLMClient(model=user.llm_model, api_key=user.llm_api_key, base_url=user.llm_base_url)
+
+
+def _resources() -> TurnResources:
+    return TurnResources(
+        runtimes=LocalRuntimeProvider(
+            command_timeout=settings.SANDBOX_TIMEOUT,
+            close_delay=settings.SANDBOX_CLOSE_DELAY,
+            network=settings.SANDBOX_NETWORK,
+        ),
+        llm_for=_llm_for,
+        keeper=LeaseKeeper(),
+        process=f"{socket.gethostname()[:64]}:{os.getpid()}",
+    )
+
+
+class _Lifespan:
+    """What starts with the server and ends with it."""
+
+    def __init__(self) -> None:
+        self._executor: InProcessExecutor | None = None
+
+    async def start(self) -> None:
+        """Run what is wanted; load the LLM library aside, so that the first task need not wait."""
+        resources = _resources()
+        await asyncio.to_thread(resources.runtimes.check)
+        threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True).start()
+        self._executor = InProcessExecutor(resources)
+        await self._executor.start()
+
+    async def stop(self) -> None:
+        """End what runs; it goes on where the next process starts."""
+        if self._executor is not None:
+            await self._executor.stop()
+        await clients_close()
+
+
+_lifespan = _Lifespan()
+application = Guard(
+    socketio.ASGIApp(
+        Stream().sio,
+        other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
+        on_startup=_lifespan.start,
+        on_shutdown=_lifespan.stop,
+    ),
+    allowed_hosts=settings.ALLOWED_HOSTS,
+    local_mode=settings.AUTH_MODE == "local",
+)

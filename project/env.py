@@ -1,0 +1,255 @@
+"""The one reader of the environment: every setting, parsed and checked. It knows no app."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import environ  # type: ignore[import-untyped]  # it ships no types
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+
+from project.kept_secrets import secret_keep
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+BASE_DIR: Final = Path(__file__).resolve().parent.parent
+LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", ".localhost")
+DEFAULT_LLM_MODEL: Final = "anthropic/claude-3-5-sonnet-20241022"
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+_RATE: Final = re.compile(r"[1-9]\d{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
+
+_source: dict[str, Mapping[str, str]] = {"values": os.environ}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """What the environment says. Times are seconds; names are those of the variables."""
+
+    data_dir: Path
+    secret_key: str = field(repr=False)
+    field_encryption_keys: tuple[str, ...] = field(repr=False)
+    #: None means SQLite in data_dir.
+    database: dict[str, Any] | None = field(repr=False)
+    auth_mode: str
+    allowed_hosts: tuple[str, ...]
+    conversation_max_age_seconds: int
+    max_concurrent_conversations: int
+    executor: str
+    runtime: str
+    sandbox_timeout: float
+    sandbox_close_delay: float
+    sandbox_network: bool
+    lease_seconds: float
+    max_iterations: int
+    max_budget_per_task: float | None
+    llm_model: str
+    llm_api_key: str = field(repr=False)
+    llm_base_url: str
+    #: None means no limit.
+    request_throttle: str | None
+    web_client_dir: Path | None
+    log_format: str
+
+
+def environment_replace(values: Mapping[str, str]) -> Mapping[str, str]:
+    """Read these values from now on, not the process's environment; gives what was read before.
+
+    For test settings, which must not depend on the machine that they run on.
+    """
+    before, _source["values"] = _source["values"], values
+    return before
+
+
+def variable(name: str) -> str:
+    """Give one variable as it stands, "" when absent."""
+    return _source["values"].get(name, "").strip()
+
+
+def settings_module_default(name: str) -> None:
+    """Name the settings module for Django, where the environment has named none."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", name)
+
+
+def deployment_read() -> Deployment:
+    """Read and check everything; makes DATA_DIR and the keys in it when absent.
+
+    Raises ImproperlyConfigured, which names the variable and its value (never that of a secret).
+    """
+    data_dir = (BASE_DIR / (variable("DATA_DIR") or "var")).expanduser().resolve()
+    auth_mode = _choice("AUTH_MODE", ("local", "accounts"))
+    database = _database()
+    executor = _choice("EXECUTOR", ("in_process", "procrastinate"))
+    if executor == "procrastinate" and (database is None or "postgresql" not in database["ENGINE"]):
+        _refuse(
+            "EXECUTOR", executor, "it needs PostgreSQL: set DATABASE_URL too, or take in_process"
+        )
+    return Deployment(
+        data_dir=data_dir,
+        secret_key=_secret("SECRET_KEY")
+        or secret_keep(data_dir / "secret_key", make=get_random_secret_key),
+        field_encryption_keys=_field_encryption_keys(data_dir),
+        database=database,
+        auth_mode=auth_mode,
+        allowed_hosts=_allowed_hosts(auth_mode),
+        conversation_max_age_seconds=_integer("CONVERSATION_MAX_AGE_SECONDS", 864_000),
+        max_concurrent_conversations=_integer("MAX_CONCURRENT_CONVERSATIONS", 3),
+        executor=executor,
+        runtime=_choice("RUNTIME", ("local",)),
+        sandbox_timeout=_number("SANDBOX_TIMEOUT", 120.0, minimum=1.0),
+        sandbox_close_delay=_number("SANDBOX_CLOSE_DELAY", 900.0, minimum=0.0),
+        sandbox_network=_flag("SANDBOX_NETWORK"),
+        lease_seconds=_number("LEASE_SECONDS", 6.0, minimum=0.5),
+        max_iterations=_integer("MAX_ITERATIONS", 500),
+        max_budget_per_task=(
+            _number("MAX_BUDGET_PER_TASK", 0.0, minimum=0.0)
+            if variable("MAX_BUDGET_PER_TASK")
+            else None
+        ),
+        llm_model=variable("LLM_MODEL") or DEFAULT_LLM_MODEL,
+        llm_api_key=_secret("LLM_API_KEY"),
+        llm_base_url=variable("LLM_BASE_URL"),
+        request_throttle=_throttle(),
+        web_client_dir=_web_client_dir(),
+        log_format=_choice("LOG_FORMAT", ("console", "json")),
+    )
+
+
+def _refuse(name: str, value: str, what: str) -> None:
+    msg = f"{name}={value!r}: {what}."
+    raise ImproperlyConfigured(msg)
+
+
+def _choice(name: str, allowed: Sequence[str]) -> str:
+    value = variable(name) or allowed[0]
+    if value not in allowed:
+        _refuse(name, value, f"it must be one of {', '.join(allowed)}")
+    return value
+
+
+def _flag(name: str) -> bool:
+    # Not django-environ's: there every word that it does not know means false.
+    value = variable(name).lower() or "off"
+    if value not in _TRUE | _FALSE:
+        _refuse(name, value, "it must be on or off")
+    return value in _TRUE
+
+
+def _integer(name: str, default: int) -> int:
+    value = variable(name)
+    if value and not re.fullmatch(r"0*[1-9]\d{0,8}", value, flags=re.ASCII):
+        _refuse(name, value, "it must be a whole number from 1 to 999999999")
+    return int(value) if value else default
+
+
+def _number(name: str, default: float, *, minimum: float) -> float:
+    value = variable(name)
+    if value and not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, flags=re.ASCII):
+        _refuse(name, value, "it must be a plain number such as 2 or 0.5")
+    number = float(value) if value else default
+    if number < minimum:
+        _refuse(name, value, f"it must be {minimum:g} or more")
+    return number
+
+
+def _secret(name: str) -> str:
+    value, file = variable(name), variable(f"{name}_FILE")
+    if value and file:
+        msg = f"{name} and {name}_FILE={file!r} are both set: keep one of them."
+        raise ImproperlyConfigured(msg)
+    if not file:
+        return value
+    try:
+        value = Path(file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        msg = f"{name}_FILE={file!r}: the file cannot be read ({error})."
+        raise ImproperlyConfigured(msg) from error
+    if not value:
+        _refuse(f"{name}_FILE", file, "the file is empty")
+    return value
+
+
+def _field_encryption_keys(data_dir: Path) -> tuple[str, ...]:
+    text = _secret("FIELD_ENCRYPTION_KEYS") or secret_keep(
+        data_dir / "field_encryption_keys", make=lambda: Fernet.generate_key().decode()
+    )
+    keys = tuple(re.split(r"[,\s]+", text.strip(" ,\n\r\t")))
+    for position, key in enumerate(keys, start=1):
+        try:
+            Fernet(key)
+        except ValueError as error:
+            msg = (
+                f"FIELD_ENCRYPTION_KEYS: key {position} of {len(keys)} is not 32 bytes in URL-safe "
+                "base64 (the value is not shown). Fernet.generate_key() of cryptography makes one."
+            )
+            raise ImproperlyConfigured(msg) from error
+    return keys
+
+
+def _database() -> dict[str, Any] | None:
+    url = _secret("DATABASE_URL")
+    return database_parse("DATABASE_URL", url) if url else None
+
+
+def database_parse(name: str, url: str) -> dict[str, Any]:
+    """Turn a postgresql:// or sqlite:/// address into Django's terms. `name` says where it stood.
+
+    Raises ImproperlyConfigured, without the address: there is a password in it.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme not in ("postgres", "postgresql", "sqlite"):
+        _refuse(name, f"{scheme}:…", "it must begin with postgresql:// or sqlite:///")
+    try:
+        config = dict(environ.Env.db_url_config(url))
+    except (ValueError, LookupError) as error:
+        msg = f"{name}={scheme}:…: the address cannot be read; write postgresql://user:password@host:5432/name."
+        raise ImproperlyConfigured(msg) from error
+    if config.get("NAME") in (None, "", ":memory:"):
+        _refuse(name, f"{scheme}:…", "the name of the database is missing at its end")
+    return config
+
+
+def _allowed_hosts(auth_mode: str) -> tuple[str, ...]:
+    hosts = tuple(host for host in re.split(r"[,\s]+", variable("ALLOWED_HOSTS").lower()) if host)
+    if auth_mode == "accounts":
+        if not hosts:
+            _refuse(
+                "ALLOWED_HOSTS", "", "AUTH_MODE=accounts needs the names under which it is reached"
+            )
+        return hosts
+    for host in hosts:
+        if host not in LOOPBACK_HOSTS and not host.endswith(".localhost"):
+            _refuse(
+                "ALLOWED_HOSTS",
+                host,
+                "AUTH_MODE=local has no login and answers to loopback names only; "
+                "leave it out, or set AUTH_MODE=accounts",
+            )
+    return LOOPBACK_HOSTS
+
+
+def _throttle() -> str | None:
+    value = variable("REQUEST_THROTTLE").lower()
+    if value in ("", "off"):
+        return None
+    if not _RATE.fullmatch(value):
+        _refuse(
+            "REQUEST_THROTTLE", value, "it must be off, or a rate such as 10/second or 600/minute"
+        )
+    return value
+
+
+def _web_client_dir() -> Path | None:
+    value = variable("WEB_CLIENT_DIR")
+    if not value:
+        return None
+    folder = (BASE_DIR / value).expanduser().resolve()
+    if not (folder / "index.html").is_file():
+        _refuse("WEB_CLIENT_DIR", value, f"there is no index.html in {folder}")
+    return folder

@@ -1,0 +1,163 @@
+"""Django's settings, composed from what project/env.py has read. Nothing is decided twice here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_stubs_ext
+import structlog
+
+from project import env
+
+# Before any app is loaded: classes such as Field take type arguments from now on.
+django_stubs_ext.monkeypatch()
+
+_deployment = env.deployment_read()
+
+BASE_DIR = env.BASE_DIR
+DATA_DIR = _deployment.data_dir
+SECRET_KEY = _deployment.secret_key
+FIELD_ENCRYPTION_KEYS = list(_deployment.field_encryption_keys)
+DEBUG = False
+
+# What Handrail's own rooms read.
+AUTH_MODE = _deployment.auth_mode
+CONVERSATION_MAX_AGE_SECONDS = _deployment.conversation_max_age_seconds
+MAX_CONCURRENT_CONVERSATIONS = _deployment.max_concurrent_conversations
+EXECUTOR = _deployment.executor
+RUNTIME = _deployment.runtime
+SANDBOX_TIMEOUT = _deployment.sandbox_timeout
+SANDBOX_CLOSE_DELAY = _deployment.sandbox_close_delay
+SANDBOX_NETWORK = _deployment.sandbox_network
+LEASE_SECONDS = _deployment.lease_seconds
+MAX_ITERATIONS = _deployment.max_iterations
+MAX_BUDGET_PER_TASK = _deployment.max_budget_per_task
+LLM_MODEL = _deployment.llm_model
+LLM_API_KEY = _deployment.llm_api_key
+LLM_BASE_URL = _deployment.llm_base_url
+REQUEST_THROTTLE = _deployment.request_throttle
+WEB_CLIENT_DIR = _deployment.web_client_dir
+LOG_FORMAT = _deployment.log_format
+
+ALLOWED_HOSTS = list(_deployment.allowed_hosts)
+APPEND_SLASH = False
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
+#: A chat message with images.
+MAX_SOCKET_MESSAGE_BYTES = 20 * 1024 * 1024
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "rest_framework",
+    "settings_app",
+    "conversations",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+AUTH_USER_MODEL = "settings_app.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+# Local mode is plain HTTP on loopback, where not every browser sends a secure cookie back.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = AUTH_MODE == "accounts"
+# TLS ends at the proxy in front: redirects and HSTS are its own.
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
+
+
+def _database() -> dict[str, Any]:
+    database = _deployment.database or {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(DATA_DIR / "handrail.sqlite3"),
+    }
+    if database["ENGINE"].endswith("sqlite3"):
+        database["OPTIONS"] = {
+            # A transaction that reads first and then writes would fail at once when another wrote.
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    # A new connection for each request costs 2.4 times more.
+    return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+
+
+DATABASES = {"default": _database()}
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["project.json_parser.StrictJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "settings_app.authentication.LocalUserAuthentication"
+        if AUTH_MODE == "local"
+        else "settings_app.authentication.AccountAuthentication"
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": (
+        ["rest_framework.throttling.UserRateThrottle"] if REQUEST_THROTTLE else []
+    ),
+    "DEFAULT_THROTTLE_RATES": {"user": REQUEST_THROTTLE},
+    "EXCEPTION_HANDLER": "project.api_errors.exception_handler",
+    # There is one format, so ?format= is an ordinary parameter.
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+_LOG_PROCESSORS: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    # Named ones only: Django adds whole requests to its records.
+    structlog.stdlib.ExtraAdder(allow=["conversation_id", "user_id", "event_id", "status_code"]),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+structlog.configure(
+    processors=[*_LOG_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)
+_LOG_RENDERERS: dict[str, list[Any]] = {
+    "json": [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+    # The plain traceback: the default one prints local variables, and keys and messages with them.
+    "console": [
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        )
+    ],
+}
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "structured": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _LOG_PROCESSORS,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_LOG_RENDERERS[LOG_FORMAT],
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    # Django's own handlers would print a record twice, or mail it.
+    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+}

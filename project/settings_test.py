@@ -1,0 +1,35 @@
+"""Settings of the tests: production's, in a folder of their own, deaf to the environment."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
+
+from project import env
+
+_test_database_url = env.variable("TEST_DATABASE_URL")
+_folder = Path(tempfile.mkdtemp(prefix="handrail-test-"))
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+env.environment_replace(
+    {
+        "DATA_DIR": str(_folder / "data"),
+        "SECRET_KEY": "secret-of-the-tests-and-of-nothing-else-0123456789",
+    }
+)
+
+from project.settings import *  # noqa: E402, F403  # only now: they read the environment as they load
+from project.settings import DATABASES  # noqa: E402  # named, so that it can be changed
+
+if _test_database_url:
+    DATABASES["default"] = {
+        **env.database_parse("TEST_DATABASE_URL", _test_database_url),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+else:
+    # A file: Django's in-memory default is one connection for all threads.
+    DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

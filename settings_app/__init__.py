@@ -1,0 +1,1 @@
+"""The settings room: users and what each has set. It may not know conversations."""

@@ -1,0 +1,79 @@
+"""Who is asking, for the REST edge. It reads users and writes nothing but the one local user."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models.signals import post_delete, post_migrate, post_save
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+
+from settings_app.models import User
+from settings_app.services import local_user_get
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+
+class _RememberedUser:
+    """The local user as last read, so that a request costs no query for it."""
+
+    def __init__(self) -> None:
+        self._user: User | None = None
+
+    def get(self) -> User:
+        """Give a copy that the caller may change."""
+        if self._user is not None:
+            return copy.copy(self._user)
+        user = local_user_get()
+        # A row that its transaction takes back must not be remembered: so only after the commit.
+        transaction.on_commit(partial(self._remember, copy.copy(user)))
+        return user
+
+    def _remember(self, user: User) -> None:
+        self._user = user
+
+    def forget(self, **kwargs: Any) -> None:
+        """Read the user anew next time. Takes what a signal sends."""
+        self._user = None
+
+
+_LOCAL_USER: Final = _RememberedUser()
+
+
+def forget_local_user_on_change() -> None:
+    """Connect the signals after which the remembered user may be wrong."""
+    for signal in (post_save, post_delete):
+        signal.connect(_LOCAL_USER.forget, sender=User, dispatch_uid="settings_app.local_user")
+    # Django's flush sends this one.
+    post_migrate.connect(_LOCAL_USER.forget, dispatch_uid="settings_app.local_user")
+
+
+class LocalUserAuthentication(BaseAuthentication):
+    """In AUTH_MODE=local everybody is the one local user; in any other mode, nobody."""
+
+    def authenticate(self, request: Request) -> tuple[User, None] | None:
+        """Name the local user."""
+        return (_LOCAL_USER.get(), None) if settings.AUTH_MODE == "local" else None
+
+
+class AccountAuthentication(SessionAuthentication):
+    """The user of a Django session. The API's clients know no CSRF token: the guard stands in."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        """Ask for nothing: project/guard.py has refused what another site sent."""
+
+
+def socket_user() -> User:
+    """Give the user of a socket: the local one.
+
+    Raises PermissionDenied in accounts mode, where a socket without a login is nobody's.
+    """
+    if settings.AUTH_MODE != "local":
+        msg = f"AUTH_MODE={settings.AUTH_MODE} needs a login, and sockets bring none yet."
+        raise PermissionDenied(msg)
+    return _LOCAL_USER.get()

@@ -1,0 +1,11 @@
+"""Addresses of the settings, below /api/. No trailing slashes: the web client sends none."""
+
+from django.urls import path
+
+from settings_app.views import ResetSettingsView, SettingsView, UnsetTokensView
+
+urlpatterns = [
+    path("settings", SettingsView.as_view()),
+    path("reset-settings", ResetSettingsView.as_view()),
+    path("unset-settings-tokens", UnsetTokensView.as_view()),
+]

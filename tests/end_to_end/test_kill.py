@@ -1,0 +1,132 @@
+"""The server is killed with -9 in the middle of commands; the loop ends by itself."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.log_checks import assert_settled_once
+from tests.processes import processes_with
+from tests.scripted_llm import ScriptedLLMServer, Step, calls, finish, run, text
+from tests.serving import Client, Server
+from tests.waiting import until_true
+
+KILLS = 10
+STEPS = 40
+#: Marks this test's commands among all processes of the machine.
+NAP = "sleep 0.30303"
+
+
+@pytest.fixture
+def server(tmp_path: Path, llm: ScriptedLLMServer) -> Iterator[Server]:
+    made = Server(tmp_path / "data", LEASE_SECONDS="1.5")
+    made.start()
+    made.use_model(llm.base_url)
+    yield made
+    made.kill()
+
+
+def lines(server: Server, conversation_id: str) -> list[str]:
+    """Give what the agent has appended so far."""
+    file = server.workspace(conversation_id) / "effects"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def has_lines(server: Server, conversation_id: str, wanted: int) -> bool:
+    return len(lines(server, conversation_id)) >= wanted
+
+
+def append_next(request: dict[str, Any]) -> Step:
+    """Ask for the next line until there are enough; derived from the history, as a model does."""
+    asked = sum(message["role"] == "assistant" for message in request["messages"])
+    if asked >= STEPS:
+        return calls(finish(f"{asked} steps"))
+    return calls(run(f"echo {asked} >> effects; {NAP}; echo {asked} done"))
+
+
+def test_ten_kills_over_forty_steps_lose_double_and_repeat_nothing(
+    server: Server, llm: ScriptedLLMServer
+) -> None:
+    llm.script(append_next, marker="[forty]")
+    conversation_id = server.create("Append forty lines. [forty]")
+    for kill in range(KILLS):
+        # In the middle of a command: its first effect is there, its end is not.
+        wanted = (kill + 1) * 3
+        until_true(partial(has_lines, server, conversation_id, wanted), seconds=60)
+        before = server.trajectory(conversation_id)
+        server.kill()
+        until_true(lambda: not processes_with(NAP))
+        server.start()
+        after = server.trajectory(conversation_id)
+        assert after[: len(before)] == before, "a stored event is gone, or has changed"
+    assert server.wait_for_rest(conversation_id, seconds=90) == "finished"
+
+    trajectory = server.trajectory(conversation_id)
+    assert_settled_once(trajectory)
+    effects = lines(server, conversation_id)
+    assert len(effects) == len(set(effects)), "an effect was repeated"
+    assert len([e for e in trajectory if e.get("action") == "run"]) == STEPS
+    unknown = [e for e in trajectory if e.get("observation") == "error"]
+    assert 1 <= len(unknown) <= KILLS
+    assert all(e["content"].startswith("The outcome is unknown") for e in unknown)
+    server.kill()
+    until_true(lambda: not processes_with(NAP))
+
+
+def test_a_server_that_was_frozen_behind_its_successor_stores_nothing(
+    server: Server, llm: ScriptedLLMServer
+) -> None:
+    """Two processes on one data directory: the first stops in a command and wakes up too late."""
+    llm.script(
+        lambda request: (
+            calls(finish("By the second."))
+            if any("The outcome is unknown" in str(m["content"]) for m in request["messages"])
+            else calls(run("echo once >> effects; sleep 1.20202; echo late"))
+        ),
+        marker="[frozen]",
+    )
+    conversation_id = server.create("Do it once. [frozen]")
+    until_true(lambda: lines(server, conversation_id) == ["once"])
+    server.signal(signal.SIGSTOP)
+    successor = Server(server.data_dir, LEASE_SECONDS="1.5")
+    successor.start()
+    try:
+        assert successor.wait_for_rest(conversation_id) == "finished"
+        trajectory = successor.trajectory(conversation_id)
+        server.signal(signal.SIGCONT)
+        until_true(server.is_up)
+        until_true(lambda: "turn_given_up" in server.log)
+        assert successor.trajectory(conversation_id) == trajectory
+        assert_settled_once(trajectory)
+        assert lines(server, conversation_id) == ["once"]
+    finally:
+        successor.kill()
+
+
+async def test_a_stopped_server_goes_on_where_it_ended_and_clients_miss_nothing(
+    server: Server, llm: ScriptedLLMServer
+) -> None:
+    llm.script(
+        lambda request: (
+            text("Back again.")
+            if request["messages"][-1]["role"] == "tool"
+            else calls(run("echo begun; sleep 100"))
+        ),
+        marker="[term]",
+    )
+    conversation_id = server.create("Run long. [term]")
+    client = Client(server, conversation_id)
+    await client.connect()
+    await client.wait_for(lambda events: any(e.get("action") == "run" for e in events))
+    server.stop()
+    server.start()
+    await client.rejoin()
+    await client.wait_for_state("awaiting_user_input", seconds=60)
+    assert [e["id"] for e in client.events] == list(range(len(client.events)))
+    assert_settled_once(server.trajectory(conversation_id))
+    await client.cut()

@@ -1,0 +1,368 @@
+"""The local runtime on real bubblewrap, through its public interface."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conversations.events.actions import EditAction, ReadAction, RunAction, WriteAction
+from conversations.events.base import Action, Observation
+from conversations.events.observations import (
+    EditObservation,
+    ErrorObservation,
+    ReadObservation,
+    RunObservation,
+    WriteObservation,
+)
+from conversations.runtime.local import LocalRuntime, LocalRuntimeProvider
+from tests.processes import processes_with
+from tests.waiting import until, until_true
+
+Execute = Callable[[Action], Awaitable[Observation]]
+Run = Callable[..., Coroutine[Any, Any, RunObservation]]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    # pytest's folders are 0700 and root's own, as a DATA_DIR below /root is.
+    folder = tmp_path / "workspace"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[LocalRuntimeProvider]:
+    made = LocalRuntimeProvider(command_timeout=20)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def runtime(provider: LocalRuntimeProvider, workspace: Path) -> LocalRuntime:
+    return await provider.acquire(key="k", workspace=workspace, shell_was_used=False)
+
+
+@pytest.fixture
+def run(runtime: LocalRuntime) -> Run:
+    async def execute(command: str, timeout: float | None = None) -> RunObservation:  # noqa: ASYNC109
+        observation = await runtime.execute(RunAction(command=command, timeout=timeout))
+        assert isinstance(observation, RunObservation)
+        return observation
+
+    return execute
+
+
+async def test_a_command_gives_its_output_exit_code_and_directory(run: Run) -> None:
+    observation = await run("echo one; echo two >&2; exit_code() { return 7; }; exit_code")
+    assert (observation.content, observation.exit_code) == ("one\ntwo", 7)
+    assert observation.working_dir == "/workspace"
+
+
+async def test_directory_variables_functions_and_jobs_last(run: Run) -> None:
+    await run("cd /tmp; export A=1; B=2; f() { echo f; }; sleep 100 &")
+    observation = await run("pwd; echo $A $B; f; jobs | grep -c sleep")
+    assert observation.content.split() == ["/tmp", "1", "2", "f", "1"]  # noqa: S108  # inside
+
+
+@pytest.mark.parametrize(
+    ("command", "content", "exit_code"),
+    [
+        ("cat <<'EOF'\na $B\nEOF", "a $B", 0),
+        ("if true\nthen\n  echo yes\nfi", "yes", 0),
+        ("printf 'no newline'", "no newline", 0),
+        ("cat", "", 0),
+        ("printf '\\xff'; echo ü", "\N{REPLACEMENT CHARACTER}ü", 0),
+        ("echo " + "x" * 20_000 + " | wc -c", "20001", 0),
+        ("", "", 0),
+        ("# only a comment", "", 0),
+    ],
+)
+async def test_what_a_shell_understands_works(
+    run: Run, command: str, content: str, exit_code: int
+) -> None:
+    observation = await run(command)
+    assert (observation.content, observation.exit_code) == (content, exit_code)
+
+
+async def test_a_syntax_error_is_said_and_the_shell_lives(run: Run) -> None:
+    await run("A=1")
+    assert (await run("if then")).exit_code == 2
+    assert (await run("echo $A")).content == "1"
+
+
+async def test_long_output_keeps_both_ends_and_says_what_is_missing(run: Run) -> None:
+    observation = await run("echo begin; yes | head -c 3000000; echo end")
+    assert observation.content.startswith("begin\ny")
+    assert observation.content.endswith("y\nend")
+    assert "characters left out" in observation.content
+    assert len(observation.content) < 31_000
+
+
+async def test_a_command_that_runs_too_long_is_interrupted_and_the_shell_lives(run: Run) -> None:
+    await run("A=1")
+    observation = await run("echo begun; sleep 100; echo never", timeout=0.3)
+    assert observation.exit_code == 130
+    assert observation.content.startswith("begun\n[The command was interrupted")
+    assert (await run("echo $A")).content == "1"
+
+
+@pytest.mark.parametrize(
+    "command", ["while :; do :; done", "while :; do sleep 0.1; done; echo never"]
+)
+async def test_a_loop_is_interrupted_as_a_whole(run: Run, command: str) -> None:
+    observation = await run(command, timeout=0.3)
+    assert observation.exit_code == 130
+    assert "never" not in observation.content
+    assert (await run("echo ok")).content == "ok"
+
+
+async def test_a_command_that_ignores_the_interrupt_is_killed(run: Run) -> None:
+    await run("A=1")
+    observation = await run("bash -c \"trap '' INT TERM; sleep 50; sleep 50\"", timeout=0.3)
+    assert observation.exit_code in (130, 137)
+    assert (await run("echo $A")).content == "1"
+
+
+async def test_an_interrupt_ends_the_command_at_once(
+    runtime: LocalRuntime, run: Run, workspace: Path
+) -> None:
+    running = asyncio.create_task(run("touch begun; sleep 100"))
+    await until(lambda: (workspace / "begun").exists())
+    await runtime.interrupt()
+    async with asyncio.timeout(5):
+        observation = await running
+    assert "the agent was stopped" in observation.content
+    assert (await run("echo ok")).content == "ok"
+
+
+async def test_a_cancelled_command_leaves_nothing_running(
+    runtime: LocalRuntime, run: Run, workspace: Path
+) -> None:
+    running = asyncio.create_task(run("touch begun; sleep 98765"))
+    await until(lambda: (workspace / "begun").exists())
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await until(lambda: not processes_with("sleep 98765"))
+    assert "This is a new shell" in (await run("echo ok")).content
+
+
+async def test_exit_ends_the_shell_and_the_next_one_says_that_it_is_new(run: Run) -> None:
+    observation = await run("echo bye; exit 3")
+    assert observation.exit_code == 3
+    assert observation.content.startswith("bye\n")
+    observation = await run("echo hello")
+    assert observation.content.startswith("[This is a new shell")
+    assert observation.content.endswith("hello")
+    assert (await run("echo again")).content == "again"
+
+
+async def test_a_command_that_prints_marks_does_not_end_early(run: Run) -> None:
+    tricks = "printf '0\\0/tmp\\0'; printf '0\\0/tmp\\0' >&9; __handrail_done 0 x; echo end; false"
+    observation = await run(tricks)
+    assert observation.exit_code == 1
+    assert observation.content.endswith("end")
+    assert observation.working_dir == "/workspace"
+
+
+async def test_input_is_refused_with_advice(runtime: LocalRuntime) -> None:
+    observation = await runtime.execute(RunAction(command="y", is_input=True))
+    assert isinstance(observation, ErrorObservation)
+    assert "No command waits for input" in observation.content
+
+
+async def test_nothing_of_the_host_is_to_be_seen(run: Run) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        observation = await run(
+            f"env | grep -c HANDRAIL_MARKER; (echo > /dev/tcp/127.0.0.1/{port}) 2>&1 | wc -l;"
+            "ls /root /home /etc/shadow /var 2>&1 | grep -vc 'No such file'; touch /usr/x 2>&1;"
+            "grep CapEff /proc/self/status; ls /proc | grep -c '^[0-9]'; id -u"
+        )
+    lines = observation.content.splitlines()
+    assert lines[0] == "0"
+    assert lines[1] != "0"
+    assert lines[2] == "0"
+    assert "Read-only" in lines[3]
+    assert lines[4].split()[1] == "0000000000000000"
+    assert int(lines[5]) < 10
+    assert lines[6] == "1000"
+
+
+@pytest.fixture(autouse=True)
+def _marker_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDRAIL_MARKER", "must-not-be-seen")
+
+
+async def test_too_many_processes_are_refused_and_a_new_shell_works(
+    runtime: LocalRuntime, run: Run
+) -> None:
+    observation = await run("for i in $(seq 600); do sleep 50 & done", timeout=5)
+    assert "Resource temporarily unavailable" in observation.content
+    await runtime.close()
+    assert (await run("echo ok")).content.endswith("ok")
+
+
+async def test_the_workspace_outlives_the_shell(
+    provider: LocalRuntimeProvider, workspace: Path, run: Run
+) -> None:
+    await run("echo kept > file; A=1")
+    await provider.discard("k")
+    runtime = await provider.acquire(key="k", workspace=workspace, shell_was_used=True)
+    observation = await runtime.execute(RunAction(command="cat file; echo [$A]"))
+    assert observation.content.startswith("[This is a new shell")
+    assert observation.content.endswith("kept\n[]")
+    assert (workspace / "file").read_text() == "kept\n"
+
+
+async def test_a_warm_runtime_is_given_again_and_a_cold_one_is_closed(workspace: Path) -> None:
+    provider = LocalRuntimeProvider(close_delay=0.2)
+    first = await provider.acquire(key="k", workspace=workspace, shell_was_used=False)
+    await first.execute(RunAction(command="sleep 87654 &"))
+    await provider.release("k")
+    assert await provider.acquire(key="k", workspace=workspace, shell_was_used=True) is first
+    assert processes_with("sleep 87654")
+    await provider.release("k")
+    await until(lambda: not processes_with("sleep 87654"))
+    await provider.close()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_nothing_leaks_over_many_sandboxes(workspace: Path) -> None:
+    provider = LocalRuntimeProvider()
+
+    async def once() -> None:
+        runtime = await provider.acquire(key="k", workspace=workspace, shell_was_used=False)
+        await runtime.execute(RunAction(command="echo"))
+        await provider.discard("k")
+
+    await once()
+    before = open_files()
+    for _ in range(20):
+        await once()
+    assert open_files() == before
+    await provider.close()
+
+
+_CHILD = """
+import asyncio, sys
+from pathlib import Path
+from conversations.events.actions import RunAction
+from conversations.runtime.local import LocalRuntimeProvider
+async def main():
+    runtime = await LocalRuntimeProvider().acquire(
+        key="k", workspace=Path(sys.argv[1]), shell_was_used=False)
+    await runtime.execute(RunAction(command="sleep 76543 & sleep 76543"))
+asyncio.run(main())
+"""
+
+
+def test_a_server_killed_with_9_leaves_no_process_behind(workspace: Path) -> None:
+    child = subprocess.Popen(  # noqa: S603  # our own program
+        [sys.executable, "-c", _CHILD, str(workspace)], cwd=Path(__file__).parent.parent.parent
+    )
+    until_true(lambda: len(processes_with("sleep 76543")) == 2)
+    child.kill()
+    child.wait()
+    until_true(lambda: not processes_with("sleep 76543"))
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def execute(runtime: LocalRuntime) -> Execute:
+    return runtime.execute
+
+
+async def test_a_file_is_created_edited_and_read(execute: Execute, run: Run) -> None:
+    created = await execute(EditAction(path="/workspace/d/a", command="create", file_text="1\n2\n"))
+    assert isinstance(created, EditObservation)
+    assert not created.prev_exist
+    edited = await execute(
+        EditAction(path="/workspace/d/a", command="str_replace", old_str="2", new_str="two\n3")
+    )
+    assert isinstance(edited, EditObservation)
+    assert "-2\n+two\n+3" in edited.diff
+    inserted = await execute(
+        EditAction(path="/workspace/d/a", command="insert", insert_line=0, new_str="0")
+    )
+    assert isinstance(inserted, EditObservation)
+    read = await execute(ReadAction(path="/workspace/d/a", start=2, end=3))
+    assert isinstance(read, ReadObservation)
+    assert read.content == "     2\t1\n     3\ttwo"
+    assert (await run("cat d/a; echo more >> d/a && echo mine")).content == "0\n1\ntwo\n3\nmine"
+    folder = await execute(ReadAction(path="/workspace"))
+    assert folder.content.splitlines() == ["/workspace/", "/workspace/d/", "/workspace/d/a"]
+    written = await execute(WriteAction(path="e", content="ü"))
+    assert isinstance(written, WriteObservation)
+    assert (await run("cat e")).content == "ü"
+
+
+async def test_a_file_that_the_agent_made_can_be_edited(execute: Execute, run: Run) -> None:
+    await run("umask 077; mkdir x; echo a > x/b")
+    edited = await execute(EditAction(path="x/b", command="str_replace", old_str="a", new_str="c"))
+    assert isinstance(edited, EditObservation)
+    assert (await run("cat x/b")).content == "c"
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (ReadAction(path="/etc/passwd"), "outside of /workspace"),
+        (ReadAction(path="../x"), "outside of /workspace"),
+        (ReadAction(path="nothing"), "does not exist"),
+        (ReadAction(path="text", start=9, end=10), "has 2 lines"),
+        (ReadAction(path="binary"), "not a text file"),
+        (ReadAction(path="large"), "larger than"),
+        (ReadAction(path="pipe"), "neither a file nor a folder"),
+        (EditAction(path="text", command="create", file_text=""), "exists already"),
+        (EditAction(path="text", command="str_replace", old_str="z"), "does not occur"),
+        (EditAction(path="text", command="str_replace", old_str="l"), "occurs 2 times"),
+        (EditAction(path="text", command="str_replace", old_str=""), "old_str is empty"),
+        (EditAction(path="text", command="insert", insert_line=9, new_str=""), "takes 0 to 2"),
+        (EditAction(path="text", command="undo_edit"), "not supported"),
+        (EditAction(path="folder", command="str_replace", old_str="a"), "is a folder"),
+        (WriteAction(path="text/x", content=""), "text/x"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_and_changes_nothing(
+    execute: Execute, run: Run, action: Action, said: str
+) -> None:
+    await run(
+        "printf 'line\\nline' > text; printf '\\377' > binary; mkdir folder; mkfifo pipe;"
+        "head -c 1000001 /dev/zero > large"
+    )
+    before = (await run("ls -lR --full-time | md5sum")).content
+    observation = await execute(action)
+    assert isinstance(observation, ErrorObservation)
+    assert said in observation.content
+    assert (await run("ls -lR --full-time | md5sum")).content == before
+
+
+async def test_no_link_leads_out_of_the_sandbox(
+    execute: Execute, workspace: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("host secret")
+    (workspace / "direct").symlink_to(secret)
+    (workspace / "folder").symlink_to(tmp_path)
+    (workspace / "relative").symlink_to("../secret")
+    for path in ("direct", "folder/secret", "relative"):
+        observation = await execute(ReadAction(path=path))
+        assert isinstance(observation, ErrorObservation)
+        assert "host secret" not in observation.content
+        await execute(WriteAction(path=path, content="changed"))
+    assert secret.read_text() == "host secret"

@@ -1,0 +1,273 @@
+"""Two runners, one conversation: leases, epochs, and what is left after a runner is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
+from pytest_django import Settings
+
+from conversations.agent.testing import calls, finish, run
+from conversations.events.codec import user_message
+from conversations.exceptions import FencedError, LogMovedError
+from conversations.models import Conversation, LoopLease
+from conversations.selectors import wanted_conversations
+from conversations.services.agent_loops import loop_stop
+from conversations.services.event_log import event_append
+from conversations.services.leases import lease_claim, lease_release, leases_renew
+from conversations.services.messages import command_send, message_send
+from settings_app.models import User
+from tests.services.doubles import CountingRuntimeProvider, ScriptedTurns
+from tests.services.reading import assert_sound, contents, told
+from tests.waiting import until
+
+Turns = Callable[..., ScriptedTurns]
+Make = Callable[..., Conversation]
+
+LEASE_SECONDS = 0.6
+
+create = sync_to_async
+read = sync_to_async(told)
+sound = sync_to_async(assert_sound)
+said = sync_to_async(contents)
+send = sync_to_async(message_send)
+stop = sync_to_async(loop_stop)
+
+
+@pytest.fixture(autouse=True)
+def _short_leases(settings: Settings) -> None:
+    settings.LEASE_SECONDS = LEASE_SECONDS
+
+
+def is_wanted(conversation: Conversation) -> bool:
+    return conversation.pk in wanted_conversations(limit=10)
+
+
+async def until_wanted(conversation: Conversation) -> None:
+    await until(lambda: is_wanted(conversation))
+
+
+async def test_a_frozen_runner_that_wakes_up_behind_its_successor_stores_nothing(
+    turns: Turns, conversation_of: Make
+) -> None:
+    conversation = await create(conversation_of)()
+    frozen = turns(run("block 1"), run("never 1"), process="frozen")
+    turn = asyncio.create_task(frozen.run(conversation.pk))
+    await frozen.runtimes.runtime.began.wait()
+    frozen.keeper.stop()  # as SIGSTOP does: nothing renews, nothing runs
+    await until_wanted(conversation)
+
+    successor = turns(run("two"), finish(), process="successor")
+    await successor.run_all(conversation.pk)
+    words = await read(conversation)
+
+    frozen.runtimes.runtime.let_go.set()
+    await turn
+    assert await read(conversation) == words
+    assert words[-1] == "state finished"
+    assert frozen.effects == ["block 1"]
+    assert frozen.runtimes.discarded == [conversation.pk.hex]
+    assert successor.effects == ["two"]
+    await sound(conversation)
+
+
+async def test_after_a_crash_the_first_open_action_is_unknown_and_the_next_not_executed(
+    turns: Turns, conversation_of: Make
+) -> None:
+    conversation = await create(conversation_of)()
+    both = calls(("execute_bash", {"command": "block"}), ("execute_bash", {"command": "b"}))
+    crashed = turns(both, process="crashed")
+    turn = asyncio.create_task(crashed.run(conversation.pk))
+    await crashed.runtimes.runtime.began.wait()
+    crashed.keeper.stop()
+    await until_wanted(conversation)
+    successor = turns(finish(), process="successor")
+    await successor.run_all(conversation.pk)
+    await turn
+    unknown, skipped = await said(conversation, "error")
+    assert unknown.startswith("The outcome is unknown")
+    assert skipped.startswith("This action was not executed")
+    assert successor.effects == []
+    results = [m["content"] for m in successor.llm.asked[0] if m["role"] == "tool"]
+    assert len(results) == 2
+    await sound(conversation)
+
+
+async def test_a_crash_in_a_users_command_settles_it_and_asks_no_llm(
+    turns: Turns, conversation_of: Make
+) -> None:
+    conversation = await create(conversation_of)("")
+    await sync_to_async(command_send)(conversation=conversation, command="block")
+    await sync_to_async(command_send)(conversation=conversation, command="later")
+    crashed = turns(process="crashed")
+    turn = asyncio.create_task(crashed.run(conversation.pk))
+    await crashed.runtimes.runtime.began.wait()
+    crashed.keeper.stop()
+    await until_wanted(conversation)
+    successor = turns(process="successor")
+    await successor.run_all(conversation.pk)
+    await turn
+    assert successor.effects == ["later"], "it was never begun, so it is not repeated"
+    assert len(await said(conversation, "error")) == 1
+    assert (await read(conversation))[-1] == "state awaiting_user_input"
+    await sound(conversation)
+
+
+async def test_a_stop_asked_of_a_runner_that_died_is_carried_out_by_the_next(
+    turns: Turns, conversation_of: Make
+) -> None:
+    conversation = await create(conversation_of)()
+    crashed = turns(run("block"), process="crashed")
+    turn = asyncio.create_task(crashed.run(conversation.pk))
+    await crashed.runtimes.runtime.began.wait()
+    crashed.keeper.stop()
+    await until_wanted(conversation)
+    await stop(conversation=conversation)
+    successor = turns(process="successor")
+    await successor.run_all(conversation.pk)
+    await turn
+    assert (await read(conversation))[-2:] == ["environment<error", "state stopped"]
+    await sound(conversation)
+
+
+async def test_a_lease_is_renewed_while_its_turn_runs(turns: Turns, conversation_of: Make) -> None:
+    conversation = await create(conversation_of)()
+    process = turns(run("block"), finish())
+    turn = asyncio.create_task(process.run(conversation.pk))
+    await process.runtimes.runtime.began.wait()
+    for _ in range(30):
+        assert not await sync_to_async(is_wanted)(conversation)
+        await asyncio.sleep(LEASE_SECONDS / 10)
+    process.runtimes.runtime.let_go.set()
+    await turn
+    assert (await read(conversation))[-1] == "state finished"
+    await sound(conversation)
+
+
+async def test_messages_sent_around_a_release_are_all_answered(
+    turns: Turns, conversation_of: Make
+) -> None:
+    """Send at every instant of a turn's end: whichever side of the release it falls on."""
+    conversation = await create(conversation_of)()
+    process = turns(*(finish(str(n)) for n in range(60)))
+    for number in range(15):
+        turn = asyncio.create_task(process.run_all(conversation.pk))
+        await asyncio.sleep(number * 0.002)
+        await send(conversation=conversation, content=f"message {number}")
+        await turn
+        await process.run_all(conversation.pk)
+        last = process.llm.asked[-1]
+        assert any(m["content"] == f"message {number}" for m in last if m["role"] == "user")
+        assert (await read(conversation))[-1] == "state finished"
+    await sound(conversation)
+
+
+async def test_both_runners_may_try_and_one_gets_the_turn(
+    turns: Turns, conversation_of: Make
+) -> None:
+    conversation = await create(conversation_of)()
+    runtimes = CountingRuntimeProvider()
+    first = turns(run("one"), finish(), process="first", runtimes=runtimes)
+    second = turns(run("one"), finish(), process="second", runtimes=runtimes)
+    ran = await asyncio.gather(first.run(conversation.pk), second.run(conversation.pk))
+    assert sorted(ran) == [False, True]
+    assert runtimes.runtime.effects == ["one"]
+    await sound(conversation)
+
+
+def test_an_append_of_an_older_epoch_stores_nothing(conversation_of: Make) -> None:
+    conversation = conversation_of()
+    claim = lease_claim(conversation_id=conversation.pk, process="first")
+    assert claim is not None
+    LoopLease.objects.filter(conversation=conversation).update(lease_expires_at=None, requested=9)
+    newer = lease_claim(conversation_id=conversation.pk, process="second")
+    assert newer is not None
+    assert newer.epoch == claim.epoch + 1
+    before = told(conversation)
+    with pytest.raises(FencedError):
+        event_append(
+            conversation_id=conversation.pk, events=[user_message("late")], epoch=claim.epoch
+        )
+    assert told(conversation) == before
+    assert leases_renew([claim]) == set()
+    assert not lease_release(claim=claim, served=9)
+    assert leases_renew([newer]) == {conversation.pk}
+
+
+def test_an_append_on_a_log_that_moved_stores_nothing(conversation_of: Make) -> None:
+    conversation = conversation_of()
+    with pytest.raises(LogMovedError):
+        event_append(conversation_id=conversation.pk, events=[user_message("x")], only_if_last=0)
+    assert len(told(conversation)) == 2
+
+
+def test_a_user_runs_so_many_turns_at_once_and_the_others_wait(
+    conversation_of: Make, owner: User, settings: Settings
+) -> None:
+    settings.LEASE_SECONDS = 60
+    settings.MAX_CONCURRENT_CONVERSATIONS = 2
+    made = [conversation_of() for _ in range(3)]
+    claims = [lease_claim(conversation_id=c.pk, process="p") for c in made]
+    assert [claim is not None for claim in claims] == [True, True, False]
+    assert wanted_conversations(limit=10) == []
+    assert claims[0] is not None
+    assert lease_release(claim=claims[0], served=1)
+    assert wanted_conversations(limit=10) == [made[2].pk]
+    assert lease_claim(conversation_id=made[2].pk, process="p") is not None
+
+
+@pytest.fixture
+def eight_threads() -> Callable[[Callable[[int], None]], None]:
+    def run_all(work: Callable[[int], None]) -> None:
+        failures: list[BaseException] = []
+
+        def guarded(number: int) -> None:
+            try:
+                work(number)
+            except BaseException as error:  # noqa: BLE001  # reported by the test's own thread
+                failures.append(error)
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=guarded, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert failures == []
+
+    return run_all
+
+
+def test_eight_writers_leave_a_dense_log(
+    conversation_of: Make, eight_threads: Callable[[Callable[[int], None]], None]
+) -> None:
+    conversation = conversation_of()
+
+    def write(number: int) -> None:
+        for n in range(20):
+            message_send(conversation=conversation, content=f"{number} {n}")
+
+    eight_threads(write)
+    assert_sound(conversation, at_rest=False)
+    assert told(conversation).count("user message") == 161
+    assert LoopLease.objects.get(conversation=conversation).requested == 161
+
+
+def test_eight_claims_at_once_give_one_lease(
+    conversation_of: Make, eight_threads: Callable[[Callable[[int], None]], None]
+) -> None:
+    conversation = conversation_of()
+    got: list[int] = []
+
+    def claim(number: int) -> None:
+        if lease_claim(conversation_id=conversation.pk, process=str(number)) is not None:
+            got.append(number)
+
+    eight_threads(claim)
+    assert len(got) == 1
+    assert Conversation.objects.get(pk=conversation.pk).epoch == 1
