@@ -40,7 +40,7 @@ demo: migrate ## See an agent work on a task now; leaves the server running
 test: test-sqlite test-postgresql ## All tests, then those of the database on PostgreSQL
 
 test-sqlite: setup-dev
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2 --dist worksteal
 
 test-postgresql: setup-dev
 	@sh scripts/test_on_postgresql.sh $(RUN) tests/services

@@ -44,6 +44,7 @@ class Server:
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._migrated = False
 
     @property
     def log(self) -> str:
@@ -59,7 +60,9 @@ class Server:
     def start(self) -> None:
         """Migrate, start, and wait until it answers."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._manage("migrate", "--verbosity", "0").wait(60)
+        if not self._migrated:
+            self._manage("migrate", "--verbosity", "0").wait(60)
+            self._migrated = True
         self._process = self._manage("serve", "--port", str(self.port))
         process = self._process
         until_true(lambda: process.poll() is not None or self.is_up(), seconds=60)

@@ -75,7 +75,7 @@ class ConversationListView(APIView):
 
     def get(self, request: Request) -> Response:
         """List the newest conversations."""
-        query = ListQuerySerializer(data=request.query_params)
+        query = ListQuerySerializer(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         items = conversation_items(user=_user(request), limit=query.validated_data["limit"])
         return Response({"results": items, "next_page_id": None})

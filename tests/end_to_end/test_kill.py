@@ -49,6 +49,7 @@ def append_next(request: dict[str, Any]) -> Step:
     return calls(run(f"echo {asked} >> effects; {NAP}; echo {asked} done"))
 
 
+@pytest.mark.timeout(300)  # ten starts of a server, each with its load of the LLM library
 def test_ten_kills_over_forty_steps_lose_double_and_repeat_nothing(
     server: Server, llm: ScriptedLLMServer
 ) -> None:

@@ -230,7 +230,7 @@ async def test_a_warm_runtime_is_given_again_and_a_cold_one_is_closed(workspace:
     await first.execute(RunAction(command="sleep 87654 &"))
     await provider.release("k")
     assert await provider.acquire(key="k", workspace=workspace, shell_was_used=True) is first
-    assert processes_with("sleep 87654")
+    await until(lambda: bool(processes_with("sleep 87654")))
     await provider.release("k")
     await until(lambda: not processes_with("sleep 87654"))
     await provider.close()

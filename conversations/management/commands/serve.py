@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from argparse import ArgumentParser
 from typing import Any
 
@@ -38,6 +39,18 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=3000)
 
+    @staticmethod
+    def _check_port(host: str, port: int) -> None:
+        """Say in words what uvicorn would say in a log line."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            message = f"Cannot listen on {host}:{port}: {error}. Choose another --port."
+            raise CommandError(message) from error
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Check what would fail later, then serve until told to end."""
         host, port = options["host"], options["port"]
@@ -52,6 +65,7 @@ class Command(BaseCommand):
             LocalRuntimeProvider().check()
         except RuntimeUnavailableError as error:
             raise CommandError(str(error)) from error
+        self._check_port(host, port)
         self.stdout.write(f"Handrail listens on http://{host}:{port}")
         self.stdout.flush()
         uvicorn.run(

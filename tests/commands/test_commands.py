@@ -1,0 +1,112 @@
+"""The command line: what it starts, and what it refuses in words."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving import ROOT, Server, free_port
+
+
+def manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # our own command line
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.defpath, "DATA_DIR": str(data_dir), **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    assert manage(folder, "migrate").returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org", "::"])  # noqa: S104
+def test_local_mode_listens_on_loopback_only(data_dir: Path, host: str) -> None:
+    done = manage(data_dir, "serve", "--host", host)
+    assert done.returncode == 1
+    assert f"--host {host}" in done.stderr
+    assert "AUTH_MODE=accounts" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_without_bubblewrap_refuses_and_names_the_package(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    done = manage(data_dir, "serve", "--port", str(free_port()), PATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "install the package `bubblewrap`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_said(data_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = manage(data_dir, "serve", "--port", port)
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_does_not_use_what_is_no_handrail(data_dir: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        other.close()
+    server = subprocess.Popen(  # noqa: S603  # the standard library's file server
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
+        cwd=data_dir,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        done = manage(data_dir, "demo", "--port", str(port))
+        while "did not start" in done.stderr:  # it was not up yet
+            done = manage(data_dir, "demo", "--port", str(port))
+    finally:
+        server.kill()
+        server.wait()
+    assert done.returncode == 1
+    assert f"PORT={port + 1}" in done.stderr
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "running")
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_the_demo_shows_a_task_to_its_finish_on_a_running_server(running: Server) -> None:
+    done = manage(running.data_dir, "demo", "--port", str(running.port))
+    assert done.returncode == 0, done.stderr
+    assert "checked: (900 + 1100 + 1000) / 3 = 1000" in done.stdout
+    assert "finished" in done.stdout
+    assert f"http://127.0.0.1:{running.port}/api/conversations" in done.stdout
+    assert "\x1b[" not in done.stdout, "no colours where nobody sees them"
+
+
+def test_the_demo_starts_a_server_that_outlives_it(data_dir: Path) -> None:
+    port = free_port()
+    done = manage(data_dir, "demo", "--port", str(port))
+    assert done.returncode == 0, done.stderr
+    pid = int(done.stdout.rsplit("kill ", 1)[1])
+    os.kill(pid, 0)
+    os.kill(pid, signal.SIGTERM)
