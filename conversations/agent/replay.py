@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from conversations.agent.llm import ToolCall
-from conversations.agent.tools.parsing import ToolCallError, action_from_call
+from conversations.agent.tools import ToolCallError, action_from_call, call_of_action
 from conversations.events.actions import ACTIONS, EditAction, MessageAction
 from conversations.events.base import Action, EventSource, JSONObject, NewEvent
 from conversations.events.codec import body_from_fields
@@ -115,6 +115,29 @@ def _metadata(item: JSONObject) -> JSONObject | None:
     return dict(metadata) if whole else None
 
 
+def made_up_metadata(action: Action, *, answer_id: str) -> JSONObject | None:
+    """Give an LLM's answer that asks for `action`, for a recording that has kept none.
+
+    With it the LLM that goes on after the replay reads what was done as its own. None for text.
+    """
+    call = call_of_action(action)
+    if call is None:
+        return None
+    name, arguments = call
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    message = {
+        "role": "assistant",
+        "content": getattr(action, "thought", ""),
+        "tool_calls": [{"id": answer_id, "type": "function", "function": function}],
+    }
+    return {
+        "function_name": name,
+        "tool_call_id": answer_id,
+        "model_response": {"id": answer_id, "choices": [{"index": 0, "message": message}]},
+        "total_calls_in_response": 1,
+    }
+
+
 class Replay:
     """The plan of one conversation's replay; the log alone says how far it is."""
 
@@ -124,7 +147,7 @@ class Replay:
         first_message_seen = False
         for item in recording:
             if item["source"] == EventSource.AGENT:
-                self._steps.append([*before, self._action(item)])
+                self._steps.append([*before, self._action(item, number=len(self._steps))])
                 before = []
             elif first_message_seen:
                 before.append(self._action(item))
@@ -132,12 +155,16 @@ class Replay:
                 first_message_seen = True
 
     @staticmethod
-    def _action(item: JSONObject) -> NewEvent:
+    def _action(item: JSONObject, number: int | None = None) -> NewEvent:
+        body = _body(item)
+        metadata = _metadata(item)
+        if metadata is None and number is not None:
+            metadata = made_up_metadata(body, answer_id=f"replayed-{number}")
         # seen_event_id 0: the recording answers its own first message and nothing that comes later.
         return NewEvent(
             source=EventSource(item["source"]),
-            body=_body(item),
-            tool_call_metadata=_metadata(item),
+            body=body,
+            tool_call_metadata=metadata,
             seen_event_id=0,
         )
 

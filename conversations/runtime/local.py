@@ -22,6 +22,7 @@ _NO_INPUT = (
     "No command waits for input: each has ended or was interrupted. Run a command anew, with its "
     "input in the command line, a pipe or a file."
 )
+_STOPPED_BEFORE = "This command was not run: the agent was stopped before it began."
 _NO_NETWORK = (
     "SANDBOX_NETWORK is on, but sandboxes with a network are not available yet. Turn it off."
 )
@@ -36,10 +37,12 @@ class LocalRuntime:
         self._announce_new_shell = shell_was_used
         self._shell: Shell | None = None
         self._running = asyncio.Lock()
+        self._interrupted = False
 
     async def execute(self, action: Action) -> Observation:
         """Carry out a run, read, edit or write action; failures are observations."""
         async with self._running:
+            self._interrupted = False
             if isinstance(action, RunAction):
                 return await self._run(action)
             if isinstance(action, ReadAction | EditAction | WriteAction):
@@ -56,6 +59,8 @@ class LocalRuntime:
             except OSError as error:
                 return ErrorObservation(content=f"The sandbox could not be started: {error}")
         shell = self._shell
+        if self._interrupted:
+            return ErrorObservation(content=_STOPPED_BEFORE)
         timeout = min(action.timeout or self._command_timeout, self._command_timeout)
         try:
             result = await shell.run(action.command, seconds=timeout)
@@ -71,6 +76,7 @@ class LocalRuntime:
 
     async def interrupt(self) -> None:
         """Make the command under way return; a file action returns by itself."""
+        self._interrupted = True
         if self._shell is not None and self._running.locked():
             self._shell.interrupt("the agent was stopped")
 

@@ -101,6 +101,15 @@ def test_the_demo_shows_a_task_to_its_finish_on_a_running_server(running: Server
     assert "finished" in done.stdout
     assert f"http://127.0.0.1:{running.port}/api/conversations" in done.stdout
     assert "\x1b[" not in done.stdout, "no colours where nobody sees them"
+    conversation_id = running.ok("GET", "/api/conversations")["results"][0]["conversation_id"]
+    again = manage(
+        running.data_dir, "demo", "--port", str(running.port), "--follow", conversation_id
+    )
+    assert again.returncode == 0, again.stderr
+    assert "checked: (900 + 1100 + 1000) / 3 = 1000" in again.stdout
+    unknown = manage(running.data_dir, "demo", "--port", str(running.port), "--follow", "0" * 32)
+    assert unknown.returncode == 1
+    assert "This conversation does not exist" in unknown.stderr
 
 
 def test_the_demo_starts_a_server_that_outlives_it(data_dir: Path) -> None:

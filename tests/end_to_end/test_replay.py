@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 
 from conversations.management.demo_task import demo_trajectory
 from tests.log_checks import assert_settled_once
-from tests.scripted_llm import ScriptedLLMServer
-from tests.serving import Server
+from tests.scripted_llm import ScriptedLLMServer, finish
+from tests.serving import Client, Server
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "trajectories"
 needs_recordings = pytest.mark.skipif(
@@ -92,6 +93,30 @@ def test_a_replay_without_an_end_rests_for_the_user(bare_server: Server) -> None
     assert told == ["one", "two"]
     messages = [e["args"]["content"] for e in trajectory if e.get("action") == "message"]
     assert messages == ["And two."]
+
+
+def test_the_model_that_goes_on_after_a_replay_knows_what_was_done(
+    server: Server, llm: ScriptedLLMServer
+) -> None:
+    llm.script([finish("I see.")], marker="[after the replay]")
+    recording = [
+        {"source": "agent", "action": "run", "args": {"command": "echo replayed", "thought": "t"}},
+        {"source": "agent", "action": "message", "args": {"content": "Anything else?"}},
+    ]
+    conversation_id = server.create("Task. [after the replay]", replay_json=json.dumps(recording))
+    assert server.wait_for_rest(conversation_id) == "awaiting_user_input"
+    asyncio.run(say(server, conversation_id, "No."))
+    assert server.wait_for_rest(conversation_id) == "finished"
+    asked = [t for t in llm.turns if "[after the replay]" in t.messages_text][-1]
+    chat = asked.body["messages"]
+    assert [m["role"] for m in chat] == ["system", "user", "assistant", "tool", "assistant", "user"]
+    assert "echo replayed" in json.dumps(chat[2])
+    assert chat[3]["content"].startswith("replayed")
+
+
+async def say(server: Server, conversation_id: str, content: str) -> None:
+    async with Client(server, conversation_id) as client:
+        await client.act("message", content=content, image_urls=[])
 
 
 @pytest.mark.parametrize(

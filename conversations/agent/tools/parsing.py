@@ -14,6 +14,7 @@ from conversations.events.actions import (
     ReadAction,
     RunAction,
     ThinkAction,
+    WriteAction,
 )
 from conversations.events.base import Action
 from conversations.exceptions import HandrailError
@@ -135,3 +136,25 @@ def action_from_call(call: ToolCall, thought: str = "") -> Action:
         )
         message = f"The arguments of {call.name} are wrong: {problems}."
         raise ToolCallError(message) from error
+
+
+def call_of_action(action: Action) -> tuple[str, dict[str, Any]] | None:
+    """Give the tool's name and the arguments that ask for an action; None for a message."""
+    if isinstance(action, RunAction):
+        return "execute_bash", {"command": action.command}
+    if isinstance(action, ThinkAction):
+        return "think", {"thought": action.thought}
+    if isinstance(action, FinishAction):
+        return "finish", {"message": action.final_thought, "task_completed": action.task_completed}
+    arguments: dict[str, Any]
+    if isinstance(action, ReadAction):
+        arguments = {"command": "view", "path": action.path}
+    elif isinstance(action, WriteAction):
+        arguments = {"command": "create", "path": action.path, "file_text": action.content}
+    elif isinstance(action, EditAction):
+        names = ("command", "path", "file_text", "old_str", "new_str", "insert_line")
+        values = {name: getattr(action, name) for name in names}
+        arguments = {name: value for name, value in values.items() if value is not None}
+    else:
+        return None
+    return "str_replace_editor", arguments

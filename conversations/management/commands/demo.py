@@ -34,11 +34,20 @@ class Command(BaseCommand):
         """Take the address of the server."""
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=3000)
+        parser.add_argument(
+            "--follow", metavar="ID", help="show this conversation's events instead"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do it; exit code 1 when the task did not end as finished."""
         api = _Api(options["host"], options["port"])
         screen = Screen(sys.stdout)
+        if options["follow"]:
+            if not api.is_handrail():
+                message = f"Nothing listens on {api.address}: start the server with make run."
+                raise CommandError(message)
+            asyncio.run(_follow(api, options["follow"], screen))
+            return
         pid = self._ensure_server(api, screen)
         own_model = bool(settings.LLM_API_KEY)
         body = {"initial_user_msg": TASK} if own_model else {"replay_json": demo_trajectory()}
@@ -81,7 +90,7 @@ class Command(BaseCommand):
     def _tell_what_next(api: _Api, screen: Screen, conversation_id: str, pid: int | None) -> None:
         url = f"{api.address}/api/conversations"
         workspace = Path(settings.DATA_DIR) / "workspaces" / conversation_id
-        query = f"?conversation_id={conversation_id}&latest_event_id=-1"
+        follow = f"{sys.executable} {sys.argv[0]} demo --port {api.port}"
         stop = f"kill {pid}" if pid else "end the process that you started"
         for line in (
             "",
@@ -89,7 +98,7 @@ class Command(BaseCommand):
             f"  The log again        curl {url}/{conversation_id}/trajectory",
             f"  All conversations    curl {url}",
             f"  The agent's files    ls {workspace}",
-            f"  Follow it live       Socket.IO, event oh_event: {api.address}/socket.io/{query}",
+            f"  Follow it live       {follow} --follow {conversation_id}",
             "  Your own model       stop this server, then LLM_MODEL=… LLM_API_KEY=… make demo; or",
             f"    curl -H 'Content-Type: application/json' {api.address}/api/settings \\",
             '      -d \'{"llm_model": "anthropic/claude-sonnet-4-5", "llm_api_key": "…"}\'',
@@ -160,13 +169,17 @@ async def _follow(api: _Api, conversation_id: str, screen: Screen) -> str:
         if state in _ENDS and not rested.done():
             rested.set_result(state)
 
+    refusals: list[Any] = []
     client.on("oh_event", show)
+    client.on("connect_error", refusals.append)
     query = f"?conversation_id={conversation_id}&latest_event_id=-1"
     try:
         await client.connect(api.address + query, transports=["websocket"])
         return await asyncio.wait_for(rested, TASK_SECONDS)
     except (socketio.exceptions.ConnectionError, TimeoutError) as error:
-        message = f"The event stream of {api.address} ended early: {error or 'no rest in time'}"
+        refused = next((r["message"] for r in refusals if isinstance(r, dict)), "")
+        why = refused or str(error) or "no rest in time"
+        message = f"The event stream of {api.address} ended early: {why}"
         raise CommandError(message) from error
     finally:
         await client.disconnect()
