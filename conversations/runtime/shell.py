@@ -10,19 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
-import json
 import os
 import secrets
 import signal
-import struct
 import subprocess
-import termios
 from dataclasses import dataclass
 from pathlib import Path
 
-from conversations.runtime.bubblewrap import account_files, memory_file, sandbox_argv
 from conversations.runtime.output import Output
+from conversations.runtime.spawn import spawn_bash
 
 #: Seconds that an interrupted command gets before it is killed, and then the shell.
 GRACE = 0.3
@@ -31,18 +27,6 @@ START_SECONDS = 20.0
 #: Seconds for a killed sandbox to be gone.
 REAP_SECONDS = 5.0
 _READ = 1 << 16
-_RCFILE = "/etc/handrail.bashrc"
-# The limits are set inside: set outside, a second sandbox of the same user could not start.
-# The two lines are typed one after the other; an interrupt ends the first and leaves the second.
-_RC = r"""
-ulimit -c 0; ulimit -n 1024; ulimit -u 512; ulimit -f 1048576; ulimit -v 8388608
-set +o history; PS1=; PS2=
-__handrail_run() {
-    local __handrail_command
-    IFS= read -r -d '' __handrail_command <&8 && eval "$__handrail_command" </dev/null 8<&- 9>&-
-}
-__handrail_done() { printf '\n%s' "$2"; printf '%s\0%s\0' "$1" "$PWD" >&9; }
-"""
 _TYPED = " __handrail_run\n __handrail_done $? {mark}\n"
 
 
@@ -94,7 +78,7 @@ class Shell:
     @classmethod
     async def start(cls, workspace: Path) -> Shell:
         """Start bash in a new sandbox. Raises OSError when it does not come up."""
-        shell = cls(*_spawn(workspace))
+        shell = cls(*spawn_bash(workspace))
         ready = await shell.run("", seconds=START_SECONDS)
         if not ready.shell_lives:
             await shell.close()
@@ -273,68 +257,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _pipe() -> tuple[int, int]:
-    """Open a pipe with high numbers: bash moves our ends to 8 and 9, which must be free."""
-    pair = os.pipe()
-    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 64) for end in pair)
-    for end in pair:
-        os.close(end)
-    return high[0], high[1]
-
-
-def _terminal() -> tuple[int, int]:
-    """Open a terminal that neither echoes nor rewrites lines, and keeps what is typed ahead."""
-    ours, theirs = os.openpty()
-    flags = termios.tcgetattr(theirs)
-    flags[1] &= ~termios.ONLCR
-    flags[3] = (flags[3] & ~(termios.ECHO | termios.ECHOCTL)) | termios.NOFLSH | termios.ISIG
-    termios.tcsetattr(theirs, termios.TCSANOW, flags)
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
-    return ours, theirs
-
-
-def _spawn(workspace: Path) -> tuple[subprocess.Popen[bytes], int, int, int, int]:
-    """Start the sandbox from this thread, with whose end it would die; give it and our ends."""
-    ours, theirs = _terminal()
-    commands_in, commands = _pipe()
-    results, results_out = _pipe()
-    info, info_out = _pipe()
-    files = {**account_files(), _RCFILE: memory_file(_RC)}
-    # The two pipes get fixed numbers inside; bash closes them for what it runs.
-    renumber = f"exec 8<&{commands_in} 9>&{results_out} {commands_in}<&- {results_out}>&-"
-    bash = ["bash", "--noprofile", "--noediting", "--rcfile", _RCFILE, "-i"]
-    command = ["bash", "-c", f'{renumber}; exec "$@"', "bash", *bash]
-    inherited = [commands_in, results_out, info_out, *files.values()]
-    try:
-        process = subprocess.Popen(  # noqa: S603  # our own command line
-            [
-                "/usr/bin/setsid",
-                "--ctty",
-                *sandbox_argv(workspace, command, files=files, info=info_out),
-            ],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            pass_fds=inherited,
-            env={"PATH": os.defpath},
-        )
-    except OSError:
-        for descriptor in (ours, commands, results, info):
-            os.close(descriptor)
-        raise
-    finally:
-        for descriptor in (theirs, *inherited):
-            os.close(descriptor)
-    return process, _init_pid(info, process), ours, commands, results
-
-
-def _init_pid(info: int, process: subprocess.Popen[bytes]) -> int:
-    """Read who is the sandbox's first process; bubblewrap says it within milliseconds, or dies."""
-    with open(info, "rb") as stream:
-        text = stream.read()
-    try:
-        return int(json.loads(text)["child-pid"])
-    except (ValueError, KeyError):
-        return process.pid
