@@ -109,13 +109,13 @@ async def test_a_command_of_the_user_leaves_the_pending_action_pending(
 async def test_a_crash_after_a_yes_repeats_no_effect(
     turns: Turns, conversation_of: Make, settings: Settings
 ) -> None:
-    settings.LEASE_SECONDS = 0.6
+    settings.LEASE_SECONDS = 1.5
     conversation = await create(conversation_of)()
     crashed = turns(run("block"), config=ASK_FIRST, process="crashed")
     await crashed.run_all(conversation.pk)
     await request(conversation=conversation, state="user_confirmed")
     turn = asyncio.create_task(crashed.run(conversation.pk))
-    await crashed.runtimes.runtime.began.wait()
+    await until(crashed.runtimes.runtime.began.is_set)
     crashed.keeper.stop()
     await until(lambda: conversation.pk in wanted_conversations(limit=10))
     successor = turns(finish(), config=ASK_FIRST, process="successor")

@@ -28,7 +28,7 @@ from tests.waiting import until
 Turns = Callable[..., ScriptedTurns]
 Make = Callable[..., Conversation]
 
-LEASE_SECONDS = 0.6
+LEASE_SECONDS = 1.5
 
 create = sync_to_async
 read = sync_to_async(told)
@@ -57,7 +57,7 @@ async def test_a_frozen_runner_that_wakes_up_behind_its_successor_stores_nothing
     conversation = await create(conversation_of)()
     frozen = turns(run("block 1"), run("never 1"), process="frozen")
     turn = asyncio.create_task(frozen.run(conversation.pk))
-    await frozen.runtimes.runtime.began.wait()
+    await until(frozen.runtimes.runtime.began.is_set)
     frozen.keeper.stop()  # as SIGSTOP does: nothing renews, nothing runs
     await until_wanted(conversation)
 
@@ -82,7 +82,7 @@ async def test_after_a_crash_the_first_open_action_is_unknown_and_the_next_not_e
     both = calls(("execute_bash", {"command": "block"}), ("execute_bash", {"command": "b"}))
     crashed = turns(both, process="crashed")
     turn = asyncio.create_task(crashed.run(conversation.pk))
-    await crashed.runtimes.runtime.began.wait()
+    await until(crashed.runtimes.runtime.began.is_set)
     crashed.keeper.stop()
     await until_wanted(conversation)
     successor = turns(finish(), process="successor")
@@ -105,7 +105,7 @@ async def test_a_crash_in_a_users_command_settles_it_and_asks_no_llm(
     await sync_to_async(command_send)(conversation=conversation, command="later")
     crashed = turns(process="crashed")
     turn = asyncio.create_task(crashed.run(conversation.pk))
-    await crashed.runtimes.runtime.began.wait()
+    await until(crashed.runtimes.runtime.began.is_set)
     crashed.keeper.stop()
     await until_wanted(conversation)
     successor = turns(process="successor")
@@ -123,7 +123,7 @@ async def test_a_stop_asked_of_a_runner_that_died_is_carried_out_by_the_next(
     conversation = await create(conversation_of)()
     crashed = turns(run("block"), process="crashed")
     turn = asyncio.create_task(crashed.run(conversation.pk))
-    await crashed.runtimes.runtime.began.wait()
+    await until(crashed.runtimes.runtime.began.is_set)
     crashed.keeper.stop()
     await until_wanted(conversation)
     await stop(conversation=conversation)
@@ -138,7 +138,7 @@ async def test_a_lease_is_renewed_while_its_turn_runs(turns: Turns, conversation
     conversation = await create(conversation_of)()
     process = turns(run("block"), finish())
     turn = asyncio.create_task(process.run(conversation.pk))
-    await process.runtimes.runtime.began.wait()
+    await until(process.runtimes.runtime.began.is_set)
     for _ in range(30):
         assert not await sync_to_async(is_wanted)(conversation)
         await asyncio.sleep(LEASE_SECONDS / 10)

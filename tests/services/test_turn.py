@@ -198,7 +198,7 @@ async def test_a_stop_interrupts_the_command_and_settles_what_waits_behind_it(
     both = calls(("execute_bash", {"command": "block"}), ("execute_bash", {"command": "never"}))
     process = turns(both, finish())
     turn = asyncio.create_task(process.run(conversation.pk))
-    await process.runtimes.runtime.began.wait()
+    await until(process.runtimes.runtime.began.is_set)
     await stop(conversation=conversation)
     await turn
     assert process.effects == ["block"]
@@ -230,7 +230,7 @@ async def test_a_message_right_after_a_stop_is_answered(
     conversation = await create(conversation_of)()
     process = turns(run("block"), finish("again"))
     turn = asyncio.create_task(process.run(conversation.pk))
-    await process.runtimes.runtime.began.wait()
+    await until(process.runtimes.runtime.began.is_set)
 
     @sync_to_async
     def stop_and_say() -> None:
@@ -271,7 +271,7 @@ async def test_a_command_typed_while_the_agent_works_runs_between_two_steps(
     conversation = await create(conversation_of)()
     process = turns(run("block"), run("after"), finish())
     turn = asyncio.create_task(process.run(conversation.pk))
-    await process.runtimes.runtime.began.wait()
+    await until(process.runtimes.runtime.began.is_set)
     await command(conversation=conversation, command="mine")
     process.runtimes.runtime.let_go.set()
     await turn
