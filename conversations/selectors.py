@@ -14,14 +14,14 @@ from django.utils import timezone
 
 from conversations.events.actions import ACTIONS
 from conversations.events.codec import EventRow
-from conversations.models import Conversation, EventRecord, LoopLease
+from conversations.models import Control, Conversation, EventRecord, LoopLease
 from conversations.models.loop_lease import is_running
 
 if TYPE_CHECKING:
     from settings_app.models import User
 
 #: Rows that one query reads from a log.
-CHUNK = 500
+CHUNK = 100
 _EXECUTABLE = frozenset(kind for kind, cls in ACTIONS.items() if cls.executable)
 _ITEM_COLUMNS = (
     "id",
@@ -114,7 +114,7 @@ def wanted_conversations(*, limit: int) -> list[UUID]:
     wanted = (
         LoopLease.objects.wanted()
         .filter(conversation__deleted_at__isnull=True)
-        .exclude(conversation__owner__in=busy_owners)
+        .exclude(conversation__owner__in=busy_owners, control=Control.NONE)
         .order_by("conversation__last_updated_at")
     )
     return list(wanted.values_list("conversation_id", flat=True)[:limit])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from conversations.events.observations import (
 
 #: Characters of one observation that the LLM gets to see.
 MAX_RESULT_CHARS = 30_000
+#: The images that every provider takes.
+_IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,.")
+_NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_RESULT = "This call was not carried out."
 
 Message = dict[str, Any]
@@ -41,35 +45,40 @@ def _result_text(observation: Observation) -> str:
 
 
 class _Results:
-    """The observations of a log, found by the tool call that they answer."""
+    """What came of each call and command, read once for a whole history."""
 
     def __init__(self, events: Sequence[Event]) -> None:
-        settled = {e.cause: e.body for e in events if e.cause is not None}
-        self._by_call: dict[str, str] = {}
+        self.by_cause = {e.cause: e.body for e in events if e.cause is not None}
+        self._by_call: dict[tuple[str | None, str], str] = {}
         for event in events:
             call_id = (event.tool_call_metadata or {}).get("tool_call_id")
             if not call_id or event.cause is not None:
                 continue
-            body = settled.get(event.event_id, event.body)
+            body = self.by_cause.get(event.event_id, event.body)
+            # By answer too: recordings use a call's id again.
+            key = (response_id(event), call_id)
             if isinstance(body, FinishAction):
-                self._by_call[call_id] = "The task was ended."
+                self._by_call[key] = "The task was ended."
             elif isinstance(body, Observation):
-                self._by_call[call_id] = _result_text(body)
+                self._by_call[key] = _result_text(body)
 
-    def of(self, call_id: str) -> str:
-        return self._by_call.get(call_id, _NO_RESULT)
+    def of(self, answer: str | None, call_id: str) -> str:
+        return self._by_call.get((answer, call_id), _NO_RESULT)
 
 
 def _user_message(body: MessageAction) -> Message:
-    if not body.image_urls:
-        return {"role": "user", "content": body.content}
-    parts: list[Message] = [{"type": "text", "text": body.content}]
-    parts += [{"type": "image_url", "image_url": {"url": url}} for url in body.image_urls]
+    images = [url for url in body.image_urls or () if _IMAGE.match(url)]
+    left_out = len(body.image_urls or ()) - len(images)
+    text = body.content + (f"\n[{left_out} images in another form left out]" if left_out else "")
+    if not images:
+        return {"role": "user", "content": text or "(empty message)"}
+    parts: list[Message] = [{"type": "text", "text": text}] if text else []
+    parts += [{"type": "image_url", "image_url": {"url": url}} for url in images]
     return {"role": "user", "content": parts}
 
 
-def _user_command(event: Event, body: RunAction, events: Sequence[Event]) -> Message:
-    result = next((e.body for e in events if e.cause == event.event_id), None)
+def _user_command(event: Event, body: RunAction, results: _Results) -> Message:
+    result = results.by_cause.get(event.event_id)
     text = _result_text(result) if isinstance(result, Observation) else "(not yet run)"
     return {"role": "user", "content": f"[I ran a command myself]\n$ {body.command}\n{text}"}
 
@@ -85,13 +94,15 @@ def _arguments(text: Any) -> str:
 
 def _answer(event: Event, results: _Results) -> list[Message]:
     metadata = event.tool_call_metadata or {}
+    answer_id = response_id(event)
     message = metadata["model_response"]["choices"][0]["message"]
     calls = [
         {
             "id": call["id"],
             "type": "function",
             "function": {
-                "name": call["function"]["name"],
+                # A name that the model made up may be one that providers refuse to read again.
+                "name": _NOT_A_NAME.sub("_", call["function"]["name"] or "")[:64] or "unknown",
                 "arguments": _arguments(call["function"]["arguments"]),
             },
         }
@@ -99,13 +110,17 @@ def _answer(event: Event, results: _Results) -> list[Message]:
     ]
     answer: Message = {
         "role": "assistant",
-        "content": message.get("content") or "",
+        "content": message.get("content") or None,
         "tool_calls": calls,
     }
     return [
         answer,
         *(
-            {"role": "tool", "tool_call_id": call["id"], "content": results.of(call["id"])}
+            {
+                "role": "tool",
+                "tool_call_id": call["id"],
+                "content": results.of(answer_id, call["id"]),
+            }
             for call in calls
         ),
     ]
@@ -137,11 +152,11 @@ def messages_of(events: Sequence[Event]) -> list[Message]:
                 answered.add(answer)
                 chat += _answer(event, results)
         else:
-            chat += _plain(event, events)
+            chat += _plain(event, results)
     return chat
 
 
-def _plain(event: Event, events: Sequence[Event]) -> list[Message]:
+def _plain(event: Event, results: _Results) -> list[Message]:
     body = event.body
     if isinstance(body, AgentStateChangedObservation):
         return []
@@ -149,7 +164,7 @@ def _plain(event: Event, events: Sequence[Event]) -> list[Message]:
         if isinstance(body, MessageAction):
             return [_user_message(body)]
         if isinstance(body, RunAction):
-            return [_user_command(event, body, events)]
+            return [_user_command(event, body, results)]
     if isinstance(body, MessageAction | FinishAction):
         content = body.content if isinstance(body, MessageAction) else body.final_thought
         return [{"role": "assistant", "content": content}]

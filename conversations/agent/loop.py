@@ -26,8 +26,8 @@ from conversations.runtime.base import Runtime
 
 T = TypeVar("T")
 
-#: Seconds that an interrupted command may take to come back before the sandbox is given up.
-INTERRUPT_GRACE = 5.0
+#: How often, and how far apart, a command is interrupted before its sandbox is given up.
+INTERRUPTS, INTERRUPT_SECONDS = 5, 1.0
 #: Tries to rest or stop on a log that other writers keep moving.
 MAX_LOG_MOVES = 100
 _NO_KEY = "There is no API key for the LLM. Save one in the settings, then send a message."
@@ -118,7 +118,8 @@ class AgentLoop:
             return True
         if position.in_confirmation:
             return await self._confirmation(agent_action)
-        if self.replay and position.agent_actions < len(self.replay):
+        works = position.state in WORKING_STATES or position.has_unanswered_message
+        if self.replay and position.agent_actions < len(self.replay) and works:
             await self._start_running()
             await self._append(self.replay.step(position.agent_actions))
             return True
@@ -197,17 +198,26 @@ class AgentLoop:
             return ThinkObservation(content="The thought has been written down.")
         if self._runtime is None:
             self._runtime = await self.runtime(self.position.shell_was_used)
+        self.control.check()
         execution = asyncio.ensure_future(self._runtime.execute(action))
         try:
             if not await self._first_of(execution):
-                await self._runtime.interrupt()
-                await asyncio.wait({execution}, timeout=INTERRUPT_GRACE)
+                await self._interrupt(self._runtime, execution)
             if execution.done():
                 return execution.result()
             await self._runtime.close()
             return ErrorObservation(content=error_for("unstoppable"))
         finally:
             execution.cancel()
+
+    @staticmethod
+    async def _interrupt(runtime: Runtime, execution: asyncio.Future[Observation]) -> None:
+        """Interrupt until it is heard: what has only begun to begin may not hear the first."""
+        for _ in range(INTERRUPTS):
+            await runtime.interrupt()
+            done, _pending = await asyncio.wait({execution}, timeout=INTERRUPT_SECONDS)
+            if done:
+                return
 
     async def _first_of(self, task: asyncio.Future[Any]) -> bool:
         """Wait for a task or for the turn's end by order; True when the task was first."""
@@ -224,7 +234,7 @@ class AgentLoop:
         try:
             if not await self._first_of(task):
                 task.cancel()
-                await asyncio.wait({task}, timeout=INTERRUPT_GRACE)
+                await asyncio.wait({task}, timeout=INTERRUPT_SECONDS)
                 self.control.check()
             return task.result()
         finally:
@@ -260,7 +270,8 @@ class AgentLoop:
         """Ask the LLM, again after a pause where the provider failed. Raises LLMError at last."""
         if self.llm is None:
             raise LLMError(LLMErrorKind.AUTHENTICATION, _NO_KEY, retryable=False)
-        messages = messages_of(self.position.events)
+        # Aside: a long history takes a while to put together.
+        messages = await asyncio.to_thread(messages_of, tuple(self.position.events))
         for wait in (*self.config.retry_waits, None):
             try:
                 return await self._unless_ended(self.llm.complete(messages, TOOLS))

@@ -104,6 +104,9 @@ class Position:
         self._answered_until = max(self._answered_until, event.seen_event_id)
         answer = response_id(event) or f"event {event.event_id}"
         self.answer_ids.add(answer)
+        if not isinstance(event.body, Action):
+            # A call that was refused: the LLM has to read why.
+            self.rest_after_answer = None
         replayed = self.agent_actions <= self._replay_length and self._replay_length > 0
         if answer != self._last_answer and not replayed:
             self.iterations += 1

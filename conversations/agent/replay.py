@@ -10,6 +10,7 @@ from conversations.agent.llm import ToolCall
 from conversations.agent.tools import ToolCallError, action_from_call, call_of_action
 from conversations.events.actions import ACTIONS, EditAction, MessageAction
 from conversations.events.base import Action, EventSource, JSONObject, NewEvent
+from conversations.events.cleaning import clean
 from conversations.events.codec import body_from_fields
 from conversations.exceptions import InvalidEventError, InvalidTrajectoryError
 
@@ -25,7 +26,7 @@ def recording_from_json(text: str) -> list[JSONObject]:
     Raises InvalidTrajectoryError that names the event (counted from 0) and what is wrong with it.
     """
     try:
-        data = json.loads(text)
+        data = clean(json.loads(text))
     except (ValueError, RecursionError) as error:
         message = f"replay_json is not valid JSON: {error}"
         raise InvalidTrajectoryError(message) from error
@@ -52,6 +53,9 @@ def _checked(number: int, item: Any) -> JSONObject | None:
         message = f"replay_json: event {number} has neither an action nor an observation"
         raise InvalidTrajectoryError(message)
     kind, source = item.get("action"), item.get("source")
+    if not isinstance(kind, str | None) or not isinstance(source, str | None):
+        message = f"replay_json: event {number}: action and source must be strings"
+        raise InvalidTrajectoryError(message)
     if not kind or kind in _WITHOUT_EFFECT or source == EventSource.ENVIRONMENT:
         return None
     if source == EventSource.USER and kind != MessageAction.kind:
@@ -108,10 +112,11 @@ def _metadata(item: JSONObject) -> JSONObject | None:
     try:
         message = metadata["model_response"]["choices"][0]["message"]
         calls = {call["id"] for call in message["tool_calls"]}
-        named = all(call["function"]["name"] for call in message["tool_calls"])
+        names = [call["function"]["name"] for call in message["tool_calls"]]
+        texts = [*calls, *names, metadata["model_response"]["id"]]
+        whole = metadata["tool_call_id"] in calls and all(isinstance(t, str) and t for t in texts)
     except (LookupError, TypeError):
         return None
-    whole = named and metadata.get("tool_call_id") in calls and metadata["model_response"].get("id")
     return dict(metadata) if whole else None
 
 

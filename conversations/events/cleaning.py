@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -32,6 +33,8 @@ def clean(value: Any, secrets: tuple[str, ...] = ()) -> Any:
         return _clean_text(value, secrets)
     if isinstance(value, dict):
         return {_clean_text(str(key), secrets): clean(item, secrets) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no infinity; databases refuse it
     if isinstance(value, list | tuple):
         return [clean(item, secrets) for item in value]
     return value

@@ -10,7 +10,6 @@ import asyncio
 import difflib
 import os
 import posixpath
-import subprocess
 from pathlib import Path
 
 from conversations.events.actions import EditAction, ReadAction, WriteAction
@@ -39,7 +38,11 @@ elif [ -f "$1" ]; then printf f; head -c {MAX_BYTES + 1} -- "$1"
 elif [ -e "$1" ]; then printf o
 else printf m; fi
 """
-_WRITE = 'mkdir -p -- "$(dirname -- "$1")" && cat > "$1"'
+# A pipe or a device would hold the write up for ever.
+_WRITE = """
+if [ -e "$1" ] && [ ! -f "$1" ]; then echo "it is not a file" >&2; exit 1; fi
+mkdir -p -- "$(dirname -- "$1")" && cat > "$1"
+"""
 
 
 class FileError(Exception):
@@ -58,25 +61,38 @@ def _resolve(path: str) -> str:
     return full
 
 
-def _in_sandbox(workspace: Path, script: str, path: str, data: bytes = b"") -> bytes:
-    """Run a script on a path in a fresh sandbox; give its output. Raises FileError."""
+async def _in_sandbox(workspace: Path, script: str, path: str, data: bytes = b"") -> bytes:
+    """Run a script on a path in a fresh sandbox; give its output. Raises FileError.
+
+    Cancelled, it kills the sandbox.
+    """
     try:
-        done = subprocess.run(  # noqa: S603  # our own command line
-            sandbox_argv(workspace, ["sh", "-c", script, "sh", path]),
-            input=data,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
+        process = await asyncio.create_subprocess_exec(
+            *sandbox_argv(workspace, ["sh", "-c", script, "sh", path]),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd="/",
             env={"PATH": os.defpath},
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        message = f"{path}: the sandbox did not answer: {error}"
+    except OSError as error:
+        message = f"{path}: the sandbox could not be started: {error}"
         raise FileError(message) from error
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        message = f"{path}: {said or f'exit code {done.returncode}'}"
+    try:
+        async with asyncio.timeout(SECONDS):
+            output, errors = await process.communicate(data)
+    except TimeoutError as error:
+        message = f"{path}: the sandbox did not answer in {SECONDS:g} seconds."
+        raise FileError(message) from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        said = errors.decode(errors="replace").strip()
+        message = f"{path}: {said or f'exit code {process.returncode}'}"
         raise FileError(message)
-    return done.stdout
+    return output
 
 
 def _text(path: str, data: bytes) -> str:
@@ -94,9 +110,9 @@ def _text(path: str, data: bytes) -> str:
     return text
 
 
-def _existing(workspace: Path, path: str) -> tuple[str, str] | None:
+async def _existing(workspace: Path, path: str) -> tuple[str, str] | None:
     """Give what is at a path: its kind (file or folder) and its text; None for nothing."""
-    answer = _in_sandbox(workspace, _READ, path)
+    answer = await _in_sandbox(workspace, _READ, path)
     kind, data = answer[:1], answer[1:]
     if kind == b"m":
         return None
@@ -112,9 +128,9 @@ def _numbered(lines: list[str], first: int) -> str:
     return "\n".join(f"{number:6}\t{line}" for number, line in enumerate(lines, start=first))
 
 
-def _read(workspace: Path, action: ReadAction) -> Observation:
+async def _read(workspace: Path, action: ReadAction) -> Observation:
     path = _resolve(action.path)
-    found = _existing(workspace, path)
+    found = await _existing(workspace, path)
     if found is None:
         message = f"{path} does not exist."
         raise FileError(message)
@@ -135,8 +151,8 @@ def _read(workspace: Path, action: ReadAction) -> Observation:
     return ReadObservation(path=path, content=_numbered(lines[first - 1 : last], first))
 
 
-def _write(workspace: Path, path: str, text: str) -> None:
-    _in_sandbox(workspace, _WRITE, path, text.encode(errors="replace"))
+async def _write(workspace: Path, path: str, text: str) -> None:
+    await _in_sandbox(workspace, _WRITE, path, text.encode(errors="replace"))
 
 
 def _replaced(path: str, text: str, action: EditAction) -> tuple[str, int]:
@@ -173,20 +189,20 @@ def _inserted(path: str, text: str, action: EditAction) -> tuple[str, int]:
     return "".join([*lines[:after], new.removesuffix("\n") + "\n", *lines[after:]]), after + 1
 
 
-def _edit(workspace: Path, action: EditAction) -> Observation:
+async def _edit(workspace: Path, action: EditAction) -> Observation:
     path = _resolve(action.path)
     if action.command == "undo_edit":
         message = "undo_edit is not supported; write the earlier text with str_replace."
         raise FileError(message)
-    found = _existing(workspace, path)
+    found = await _existing(workspace, path)
     if action.command == "create":
-        return _create(workspace, path, action, exists=found is not None)
+        return await _create(workspace, path, action, exists=found is not None)
     if found is None or found[0] != "file":
         message = f"{path} is a folder." if found else f"{path} does not exist."
         raise FileError(message)
     change = _replaced if action.command == "str_replace" else _inserted
     text, line = change(path, found[1], action)
-    _write(workspace, path, text)
+    await _write(workspace, path, text)
     first = max(line - CONTEXT_LINES, 1)
     changed = (action.new_str or "").count("\n")
     snippet = text.splitlines()[first - 1 : line + changed + CONTEXT_LINES]
@@ -198,12 +214,12 @@ def _edit(workspace: Path, action: EditAction) -> Observation:
     )
 
 
-def _create(workspace: Path, path: str, action: EditAction, *, exists: bool) -> Observation:
+async def _create(workspace: Path, path: str, action: EditAction, *, exists: bool) -> Observation:
     if exists:
         message = f"{path} exists already; change it with str_replace."
         raise FileError(message)
     text = action.file_text or ""
-    _write(workspace, path, text)
+    await _write(workspace, path, text)
     return EditObservation(
         path=path,
         content=f"{path} has been created.",
@@ -220,21 +236,17 @@ def _diff(path: str, before: str, after: str) -> str:
     return "\n".join(lines)[:MAX_TEXT]
 
 
-def _do(workspace: Path, action: ReadAction | EditAction | WriteAction) -> Observation:
-    try:
-        if isinstance(action, ReadAction):
-            return _read(workspace, action)
-        if isinstance(action, EditAction):
-            return _edit(workspace, action)
-        path = _resolve(action.path)
-        _write(workspace, path, action.content)
-    except FileError as error:
-        return ErrorObservation(content=str(error))
-    return WriteObservation(path=path, content=f"{path} has been written.")
-
-
 async def do_file_action(
     workspace: Path, action: ReadAction | EditAction | WriteAction
 ) -> Observation:
     """Carry out a read, an edit or a write; what goes wrong is an ErrorObservation."""
-    return await asyncio.to_thread(_do, workspace, action)
+    try:
+        if isinstance(action, ReadAction):
+            return await _read(workspace, action)
+        if isinstance(action, EditAction):
+            return await _edit(workspace, action)
+        path = _resolve(action.path)
+        await _write(workspace, path, action.content)
+    except FileError as error:
+        return ErrorObservation(content=str(error))
+    return WriteObservation(path=path, content=f"{path} has been written.")

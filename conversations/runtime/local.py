@@ -23,6 +23,10 @@ _NO_INPUT = (
     "input in the command line, a pipe or a file."
 )
 _STOPPED_BEFORE = "This command was not run: the agent was stopped before it began."
+_STOPPED_IN_FILE = (
+    "The agent was stopped while this was done. The file may have been changed wholly, partly or "
+    "not at all; look before you do it again."
+)
 _NO_NETWORK = (
     "SANDBOX_NETWORK is on, but sandboxes with a network are not available yet. Turn it off."
 )
@@ -38,6 +42,7 @@ class LocalRuntime:
         self._shell: Shell | None = None
         self._running = asyncio.Lock()
         self._interrupted = False
+        self._files: asyncio.Future[Observation] | None = None
 
     async def execute(self, action: Action) -> Observation:
         """Carry out a run, read, edit or write action; failures are observations."""
@@ -46,12 +51,27 @@ class LocalRuntime:
             if isinstance(action, RunAction):
                 return await self._run(action)
             if isinstance(action, ReadAction | EditAction | WriteAction):
-                return await do_file_action(self._workspace, action)
+                return await self._file_action(action)
             return ErrorObservation(content=f"The sandbox has no way to do {action.kind!r}.")
+
+    async def _file_action(self, action: ReadAction | EditAction | WriteAction) -> Observation:
+        self._files = asyncio.ensure_future(do_file_action(self._workspace, action))
+        try:
+            return await self._files
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                self._files.cancel()
+                raise
+            return ErrorObservation(content=_STOPPED_IN_FILE)
+        finally:
+            self._files = None
 
     async def _run(self, action: RunAction) -> Observation:
         if action.is_input:
             return ErrorObservation(content=_NO_INPUT)
+        if self._shell is not None and not self._shell.is_alive:
+            await self.close()
+            self._announce_new_shell = True
         is_new = self._shell is None
         if self._shell is None:
             try:
@@ -75,8 +95,10 @@ class LocalRuntime:
         return _observation(action, result, said_new=said_new)
 
     async def interrupt(self) -> None:
-        """Make the command under way return; a file action returns by itself."""
+        """Make the action under way return; one that comes after is not interrupted."""
         self._interrupted = True
+        if self._files is not None:
+            self._files.cancel()
         if self._shell is not None and self._running.locked():
             self._shell.interrupt("the agent was stopped")
 
@@ -102,6 +124,13 @@ def _observation(action: RunAction, result: Result, *, said_new: bool) -> RunObs
         working_dir=result.working_dir,
         hidden=action.hidden,
     )
+
+
+def _open_to_sandbox(workspace: Path) -> None:
+    """Let the sandbox's user in; a command may have closed the folder even to itself."""
+    workspace.chmod(0o700)
+    if drops_root():
+        os.chown(workspace, SANDBOX_UID, SANDBOX_UID)
 
 
 class LocalRuntimeProvider:
@@ -130,8 +159,7 @@ class LocalRuntimeProvider:
             raise RuntimeUnavailableError(message)
         self._keep(key)
         if key not in self._runtimes:
-            if drops_root():
-                os.chown(workspace, SANDBOX_UID, SANDBOX_UID)
+            _open_to_sandbox(workspace)
             self._runtimes[key] = LocalRuntime(
                 workspace=workspace,
                 command_timeout=self._command_timeout,

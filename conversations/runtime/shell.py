@@ -1,8 +1,8 @@
 """One lasting bash in a sandbox, on a terminal of its own. It knows commands, not actions.
 
-Commands go in by one pipe and their exit codes come out by another; what they print comes by the
-terminal, closed by a mark that is new for each. So no command has to fit a terminal's line, and
-none can pretend by printing that it has ended.
+A command goes in by one pipe; that it was read, its exit code and the directory come out by
+another; the terminal carries what is printed, closed by a mark that is new for each command. So no
+command has to fit a terminal's line, and none can pretend by printing that it has ended.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ import os
 import secrets
 import signal
 import subprocess
+import termios
 from dataclasses import dataclass
 from pathlib import Path
 
 from conversations.runtime.output import Output
-from conversations.runtime.spawn import spawn_bash
+from conversations.runtime.spawn import Spawned, spawn_bash
 
-#: Seconds that an interrupted command gets before it is killed, and then the shell.
-GRACE = 0.3
+#: Seconds that an interrupted command gets before the shell is killed with it.
+GRACE = 0.4
 #: Seconds for a new shell to be ready.
 START_SECONDS = 20.0
 #: Seconds for a killed sandbox to be gone.
 REAP_SECONDS = 5.0
+#: Bytes that bash may say of one command beside its output; more is not of our making.
+MAX_ANSWER = 1 << 16
 _READ = 1 << 16
-_TYPED = " __handrail_run\n __handrail_done $? {mark}\n"
+_TYPED = b" __handrail_run\n"
+# Typed after Ctrl-C, which makes bash give up the line before.
+_TYPED_AFTER_INTERRUPT = b'\x03\n __handrail_done "$?"\n'
+#: An answer: the mark (the command was read), then the mark, the exit code and the directory.
+_READ_FIELDS, _DONE_FIELDS = 1, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +53,13 @@ class Result:
 class Shell:
     """A running bash. `start` makes one; one command at a time."""
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        init_pid: int,
-        terminal: int,
-        commands: int,
-        results: int,
-    ) -> None:
-        self._process = process
-        self._init_pid = init_pid
-        self._terminal = terminal
-        self._commands = commands
-        self._results = results
+    def __init__(self, spawned: Spawned) -> None:
+        self._process = spawned.process
+        self._init_pid = spawned.init_pid
+        self._terminal = spawned.terminal
+        self._commands = spawned.commands
+        self._results = spawned.results
+        self._flags = termios.tcgetattr(self._terminal)
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._interrupt = asyncio.Event()
@@ -69,24 +70,43 @@ class Shell:
         self._mark_seen = False
         self._ended = False
         self._answer = b""
+        self._to_send = b""
         self.working_dir = ""
-        for descriptor in (terminal, results):
+        for descriptor in (self._terminal, self._results, self._commands):
             os.set_blocking(descriptor, False)
-        self._loop.add_reader(terminal, self._read_terminal)
-        self._loop.add_reader(results, self._read_results)
 
     @classmethod
     async def start(cls, workspace: Path) -> Shell:
         """Start bash in a new sandbox. Raises OSError when it does not come up."""
-        shell = cls(*spawn_bash(workspace))
-        ready = await shell.run("", seconds=START_SECONDS)
+        shell = cls(spawn_bash(workspace))
+        try:
+            ready = await shell.run("", seconds=START_SECONDS)
+        except asyncio.CancelledError:
+            await shell.close()
+            raise
         if not ready.shell_lives:
             await shell.close()
             message = f"the sandbox's shell did not start: {ready.output.strip()[-500:]}"
             raise OSError(message)
         return shell
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the sandbox still runs: a background job may have ended it."""
+        return self._process.poll() is None
+
     # -- what comes out --------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Read while a command runs, and only then: a flood in between waits in the terminal."""
+        self._loop.add_reader(self._terminal, self._read_terminal)
+        self._loop.add_reader(self._results, self._read_results)
+        self._loop.add_writer(self._commands, self._write_command)
+
+    def _stop_listening(self) -> None:
+        self._loop.remove_reader(self._terminal)
+        self._loop.remove_reader(self._results)
+        self._loop.remove_writer(self._commands)
 
     def _read_terminal(self) -> None:
         try:
@@ -106,13 +126,14 @@ class Shell:
 
     def _take(self, data: bytes) -> None:
         """Pass output on up to the mark, which may come in pieces."""
+        if self._mark_seen:
+            return
         seen = self._seen + data
-        if self._mark and self._mark in seen:
+        if self._mark in seen:
             seen, self._mark_seen = seen.split(self._mark, 1)[0], True
             self._output.feed(seen)
-            self._seen = b""
             return
-        keep = 0 if self._ended else min(len(seen), max(len(self._mark) - 1, 0))
+        keep = 0 if self._ended else min(len(seen), len(self._mark) - 1)
         self._output.feed(seen[: len(seen) - keep])
         self._seen = seen[len(seen) - keep :]
 
@@ -123,7 +144,27 @@ class Shell:
                 # The shell ends; what it printed may still be on its way, and tells of the end.
                 self._loop.remove_reader(self._results)
             self._answer += data
+            if len(self._answer) > MAX_ANSWER:
+                self.kill()
             self._changed.set()
+
+    def _write_command(self) -> None:
+        try:
+            self._to_send = self._to_send[os.write(self._commands, self._to_send) :]
+        except BlockingIOError:
+            return
+        except OSError:  # the shell is gone: its end is told by the terminal
+            self._to_send = b""
+        if not self._to_send:
+            self._loop.remove_writer(self._commands)
+
+    def _fields(self) -> list[bytes]:
+        """Give what bash said of this command; what was said of another counts for nothing."""
+        start = self._answer.find(self._mark[1:] + b"\0")
+        return self._answer[start:].split(b"\0")[:-1] if start >= 0 else []
+
+    def _is_done(self) -> bool:
+        return self._ended or (self._mark_seen and len(self._fields()) >= _DONE_FIELDS)
 
     # -- one command -----------------------------------------------------------------------------
 
@@ -135,10 +176,14 @@ class Shell:
         self._output, self._answer, self._seen = Output(), b"", b""
         self._mark_seen, self._why = False, ""
         self._interrupt.clear()
-        mark = secrets.token_hex(16)
-        self._mark = f"\n{mark}".encode()
-        sending = asyncio.ensure_future(self._send(command, mark))
+        mark = secrets.token_hex(16).encode()
+        self._mark = b"\n" + mark
+        # bash strings hold no NUL, and it is what ends a command here.
+        text = command.replace("\0", "").encode(errors="replace")
+        self._to_send = mark + b"\0" + text + b"\0"
+        self._listen()
         try:
+            self._type(_TYPED)
             await self._until_done(seconds)
             if not self._is_done():
                 self._why = self._why or f"it ran for more than {seconds:g} seconds"
@@ -147,19 +192,14 @@ class Shell:
             self.kill()
             raise
         finally:
-            sending.cancel()
-            self._mark = b""
+            self._stop_listening()
         return self._result()
 
-    async def _send(self, command: str, mark: str) -> None:
-        # bash strings hold no NUL, and it is what ends a command here.
-        data = command.replace("\0", "").encode(errors="replace") + b"\0"
+    def _type(self, text: bytes) -> None:
         with contextlib.suppress(OSError):  # the shell is gone: its end is told by the terminal
-            os.write(self._terminal, _TYPED.format(mark=mark).encode())
-            await asyncio.to_thread(_write_all, self._commands, data)
-
-    def _is_done(self) -> bool:
-        return self._ended or (self._mark_seen and self._answer.count(b"\0") >= 2)  # noqa: PLR2004
+            # A command before may have changed how the terminal behaves.
+            termios.tcsetattr(self._terminal, termios.TCSANOW, self._flags)
+            os.write(self._terminal, text)
 
     async def _until_done(self, seconds: float) -> None:
         """Wait for the end of the command, for an interrupt, or for so many seconds."""
@@ -169,38 +209,38 @@ class Shell:
                 while not self._is_done() and not interrupted.done():
                     self._changed.clear()
                     changed = asyncio.ensure_future(self._changed.wait())
-                    await asyncio.wait({changed, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-                    changed.cancel()
+                    try:
+                        await asyncio.wait(
+                            {changed, interrupted}, return_when=asyncio.FIRST_COMPLETED
+                        )
+                    finally:
+                        changed.cancel()
         except TimeoutError:
             return
         finally:
             interrupted.cancel()
 
     async def _end_command(self) -> None:
-        """End the command: Ctrl-C, then kill what is in the foreground, then the shell."""
+        """End the command by Ctrl-C, or by killing the shell.
+
+        Killing only what runs in the foreground would let bash go on with the rest of the line; and
+        a command that bash has not read yet would be what it reads next.
+        """
         self._interrupt.clear()
-        with contextlib.suppress(OSError):
-            os.write(self._terminal, b"\x03")
-        await self._until_done(GRACE)
-        if not self._is_done():
-            self._kill_foreground()
+        if len(self._fields()) >= _READ_FIELDS:
+            self._type(_TYPED_AFTER_INTERRUPT)
             await self._until_done(GRACE)
         if not self._is_done():
             self.kill()
             await self._until_done(GRACE)
 
-    def _kill_foreground(self) -> None:
-        with contextlib.suppress(OSError):
-            group = os.tcgetpgrp(self._terminal)
-            if group > 1 and group != os.getpgrp():
-                os.killpg(group, signal.SIGKILL)
-
     def _result(self) -> Result:
         text = self._output.text().replace("\r\n", "\n").rstrip("\n")
-        fields = self._answer.split(b"\0")
-        if self._is_done() and not self._ended:
-            self.working_dir = fields[1].decode(errors="replace")
-            return self._result_of(text, int(fields[0]))
+        fields = self._fields()
+        if self._is_done() and not self._ended and fields[2].isdigit():
+            self.working_dir = fields[3].decode(errors="replace")
+            return self._result_of(text, int(fields[2]))
+        self.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE)
         code = self._process.poll()
@@ -236,8 +276,7 @@ class Shell:
         """Kill the sandbox and give back what it held. Idempotent."""
         if self._terminal < 0:
             return
-        for descriptor in (self._terminal, self._results):
-            self._loop.remove_reader(descriptor)
+        self._stop_listening()
         self.kill()
         for descriptor in (self._terminal, self._results, self._commands):
             os.close(descriptor)
@@ -251,9 +290,3 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -1,6 +1,6 @@
-"""Starts a bash in a sandbox on a terminal of its own, with a pipe in and a pipe out. No protocol.
+"""Starts a bash in a sandbox on a terminal of its own, with a pipe in and a pipe out.
 
-Commands come in at descriptor 8, exit codes and directories go out at 9; see shell.py.
+Commands come in at descriptor 8, exit codes and directories go out at 9; shell.py speaks that.
 """
 
 from __future__ import annotations
@@ -8,25 +8,51 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import struct
 import subprocess
 import termios
+from dataclasses import dataclass
 from pathlib import Path
 
 from conversations.runtime.bubblewrap import account_files, memory_file, sandbox_argv
 
+#: Seconds for bubblewrap to have made its namespaces; it takes milliseconds.
+NAMESPACE_SECONDS = 5.0
 _RCFILE = "/etc/handrail.bashrc"
 # The limits are set inside: set outside, a second sandbox of the same user could not start.
-# The two lines are typed one after the other; an interrupt ends the first and leaves the second.
+# What a command may have redirected, redefined or switched on must not reach the report of its end:
+# hence /dev/tty, `builtin`, and the options that are switched off again.
 _RC = r"""
 ulimit -c 0; ulimit -n 1024; ulimit -u 512; ulimit -f 1048576; ulimit -v 8388608
 set +o history; PS1=; PS2=
 __handrail_run() {
     local __handrail_command
-    IFS= read -r -d '' __handrail_command <&8 && eval "$__handrail_command" </dev/null 8<&- 9>&-
+    IFS= builtin read -r -d '' __handrail_mark <&8 &&
+    IFS= builtin read -r -d '' __handrail_command <&8 &&
+    builtin printf '%s\0' "$__handrail_mark" >&9 &&
+    builtin eval "$__handrail_command" </dev/null 8<&- 9>&-
+    __handrail_done "$?"
 }
-__handrail_done() { printf '\n%s' "$2"; printf '%s\0%s\0' "$1" "$PWD" >&9; }
+__handrail_done() {
+    { builtin set +ex; } 2>/dev/null
+    PS1=; PS2=
+    builtin printf '\n%s' "$__handrail_mark" >/dev/tty
+    builtin printf '%s\0%s\0%s\0' "$__handrail_mark" "$1" "$PWD" >&9
+}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """A bash that is starting, and our ends of what leads to it."""
+
+    process: subprocess.Popen[bytes]
+    #: The first process inside; with it all others end.
+    init_pid: int
+    terminal: int
+    commands: int
+    results: int
 
 
 def _pipe() -> tuple[int, int]:
@@ -49,8 +75,8 @@ def _terminal() -> tuple[int, int]:
     return ours, theirs
 
 
-def spawn_bash(workspace: Path) -> tuple[subprocess.Popen[bytes], int, int, int, int]:
-    """Start the sandbox from this thread, with whose end it would die; give it and our ends."""
+def spawn_bash(workspace: Path) -> Spawned:
+    """Start the sandbox from this thread, with whose end it would die. Raises OSError."""
     ours, theirs = _terminal()
     commands_in, commands = _pipe()
     results, results_out = _pipe()
@@ -72,6 +98,7 @@ def spawn_bash(workspace: Path) -> tuple[subprocess.Popen[bytes], int, int, int,
             stdout=theirs,
             stderr=theirs,
             pass_fds=inherited,
+            cwd="/",  # it would be told inside, as the first process's environment
             env={"PATH": os.defpath},
         )
     except OSError:
@@ -81,13 +108,19 @@ def spawn_bash(workspace: Path) -> tuple[subprocess.Popen[bytes], int, int, int,
     finally:
         for descriptor in (theirs, *inherited):
             os.close(descriptor)
-    return process, _init_pid(info, process), ours, commands, results
+    return Spawned(process, _init_pid(info, process), ours, commands, results)
 
 
 def _init_pid(info: int, process: subprocess.Popen[bytes]) -> int:
-    """Read who is the sandbox's first process; bubblewrap says it within milliseconds, or dies."""
-    with open(info, "rb") as stream:
-        text = stream.read()
+    """Read who is the sandbox's first process; bubblewrap says it at once, or dies."""
+    text = b""
+    with open(info, "rb", buffering=0) as stream:
+        # To its end: closed before, it would kill bubblewrap, which writes it in pieces.
+        while select.select([stream], [], [], NAMESPACE_SECONDS)[0]:
+            piece = stream.read(4096)
+            if not piece:
+                break
+            text += piece
     try:
         return int(json.loads(text)["child-pid"])
     except (ValueError, KeyError):

@@ -57,15 +57,16 @@ def _claim(conversation_id: UUID, process: str) -> Claim:
     if not alive.update(epoch=F("epoch") + 1):
         raise _NotClaimedError
     epoch, owner_id = alive.values_list("epoch", "owner_id").get()
+    lease = LoopLease.objects.filter(conversation_id=conversation_id)
+    control = lease.values_list("control", flat=True).get()
     busy = LoopLease.objects.live().filter(conversation__owner_id=owner_id).count()
-    if busy >= settings.MAX_CONCURRENT_CONVERSATIONS:
+    # A stop that a dead runner left behind is carried out at once, and takes no slot for long.
+    if busy >= settings.MAX_CONCURRENT_CONVERSATIONS and control == Control.NONE:
         raise _NotClaimedError
     # With the epoch in it, a holder's name is never used twice.
     holder = f"{process}#{epoch}"
-    lease = LoopLease.objects.filter(conversation_id=conversation_id)
     if not lease.wanted().update(holder=holder, lease_expires_at=_until(), control_epoch=epoch):
         raise _NotClaimedError
-    control = lease.values_list("control", flat=True).get()
     return Claim(
         conversation_id=conversation_id,
         epoch=epoch,
@@ -120,4 +121,5 @@ def lease_release(*, claim: Claim, served: int) -> bool:
 
 def lease_hand_back(*, claim: Claim) -> None:
     """Let a lease run out now: the turn stays wanted and the next runner need not wait."""
-    _held(claim).update(lease_expires_at=Now())
+    # Without a holder, so that no renewal that is under way can undo it.
+    _held(claim).update(holder="", lease_expires_at=Now())

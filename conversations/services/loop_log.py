@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from conversations.agent.control import TurnInterruptedError
 from conversations.agent.llm import Usage
 from conversations.agent.settling import state_changed
 from conversations.events.base import Event, NewEvent
 from conversations.events.codec import event_from_row
 from conversations.events.states import AgentState
-from conversations.exceptions import FencedError
+from conversations.exceptions import FencedError, LogMovedError
 from conversations.models import Control, Conversation, EventRecord, LoopLease
 from conversations.services.event_log import event_append
-from conversations.services.leases import Claim, lease_release, requested_read
+from conversations.services.leases import Claim, control_read, lease_release, requested_read
 from conversations.services.transactions import in_db_thread, write_transaction
 
 
@@ -65,8 +66,18 @@ class LoopLog:
 
     def _rest(self, events: Sequence[NewEvent], only_if_last: int) -> None:
         with write_transaction():
+            # The row's lock first: a stop that is asked for now comes before the release, or after.
+            row = Conversation.objects.alive().select_for_update(no_key=True)
+            last = row.filter(pk=self._claim.conversation_id, epoch=self._claim.epoch)
+            newest = last.values_list("last_event_id", flat=True).first()
+            if newest is None:
+                raise FencedError
+            if control_read(claim=self._claim) != Control.NONE:
+                raise TurnInterruptedError
+            if newest != only_if_last:
+                raise LogMovedError
             if events:
-                self._append(events, only_if_last=only_if_last)
+                self._append(events)
             self._release(self.served)
 
     def _release(self, served: int) -> None:
@@ -80,7 +91,8 @@ class LoopLog:
     def _stop(self, events: Sequence[NewEvent], only_if_last: int) -> None:
         with write_transaction():
             # The conversation's row first: whoever asks for a stop or sends a message locks it too.
-            list(Conversation.objects.select_for_update().filter(pk=self._claim.conversation_id))
+            row = Conversation.objects.select_for_update(no_key=True)
+            list(row.filter(pk=self._claim.conversation_id).values_list("pk"))
             lease = LoopLease.objects.get(conversation_id=self._claim.conversation_id)
             state = AgentState.PAUSED if lease.control == Control.PAUSE else AgentState.STOPPED
             states = [state_changed(state)]

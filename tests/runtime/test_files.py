@@ -77,6 +77,7 @@ async def test_a_file_that_the_agent_made_can_be_edited(execute: Execute, run: R
         (EditAction(path="text", command="undo_edit"), "not supported"),
         (EditAction(path="folder", command="str_replace", old_str="a"), "is a folder"),
         (WriteAction(path="text/x", content=""), "text/x"),
+        (WriteAction(path="pipe", content="x"), "it is not a file"),
     ],
 )
 async def test_what_cannot_be_done_is_said_and_changes_nothing(

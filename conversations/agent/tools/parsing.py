@@ -31,7 +31,7 @@ class ToolCallError(HandrailError):
 class _ExecuteBash(BaseModel):
     command: str
     is_input: bool = False
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     def to_action(self, thought: str) -> Action:
         return RunAction(
@@ -111,7 +111,7 @@ _ARGUMENTS: dict[str, type[_ExecuteBash | _StrReplaceEditor | _Think | _Finish]]
 def _arguments(call: ToolCall) -> dict[str, Any]:
     try:
         arguments = json.loads(call.arguments or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"The arguments of {call.name} are not valid JSON: {error}."
         raise ToolCallError(message) from error
     if not isinstance(arguments, dict):
