@@ -32,8 +32,10 @@ _ITEM_COLUMNS = (
 )
 
 
-def conversation_get(*, user: User, conversation_id: UUID) -> Conversation | None:
+def conversation_get(*, user: User, conversation_id: UUID | None) -> Conversation | None:
     """Give a conversation of this user, without its recording; None where he has none such."""
+    if conversation_id is None:
+        return None
     rows = Conversation.objects.visible_to(user).defer("replay")
     return rows.filter(pk=conversation_id).first()
 

@@ -83,6 +83,9 @@ def deployment_read() -> Deployment:
     Raises ImproperlyConfigured, which names the variable and its value (never that of a secret).
     """
     data_dir = (BASE_DIR / (variable("DATA_DIR") or "var")).expanduser().resolve()
+    if data_dir.is_relative_to("/usr"):
+        msg = f"DATA_DIR={data_dir} lies below /usr, which every sandbox can read. Choose another."
+        raise ImproperlyConfigured(msg)
     auth_mode = _choice("AUTH_MODE", ("local", "accounts"))
     database = _database()
     executor = _choice("EXECUTOR", ("in_process", "procrastinate"))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+#: How long a body may take to arrive, in seconds.
+BODY_SECONDS: Final = 60.0
 #: How long a refused upload is still read and thrown away, in seconds.
 DRAIN_SECONDS: Final = 5.0
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -73,35 +75,37 @@ class Guard:
         refusal = self._refusal(scope, checked=checked) or _refusal_of_length(scope)
         if refusal is not None:
             await _refuse(refusal, scope, receive, send)
-        elif _is_sized(scope):
+        elif _has_no_body(scope):
             await self._app(scope, receive, send)
         else:
-            await self._unsized(scope, receive, send)
+            await self._with_body(scope, receive, send)
 
-    async def _unsized(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read a body of unknown length before the application starts, then hand it over whole.
+    async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read a body before the application starts, then hand it over whole.
 
-        So nothing acts on half of a body that turns out too large; and WSGI applications, to which
-        no length means no body, get theirs.
+        So nothing acts on half of a body that turns out too large; no client that sends slowly
+        holds one of the application's threads; and WSGI applications, to which no length means no
+        body, get theirs.
         """
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return  # the client has gone
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > MAX_BODY_BYTES:
-                await _refuse(_too_large(), scope, receive, send)
-                return
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read(receive)
+        except TimeoutError:
+            message = f"The request's body did not arrive in {BODY_SECONDS:g} seconds."
+            await _refuse(Refusal(408, message), scope, receive, send)
+            return
+        if body is None:
+            return  # the client has gone
+        if len(body) > MAX_BODY_BYTES:
+            await _refuse(_too_large(), scope, receive, send)
+            return
         headers = [
             (name, value)
             for name, value in scope["headers"]
             if name.lower() not in (b"transfer-encoding", b"content-length")
         ]
         headers.append((b"content-length", str(len(body)).encode()))
-        replay = _Replay(bytes(body), receive)
+        replay = _Replay(body, receive)
         await self._app({**scope, "headers": headers}, replay, send)
 
     def _refusal(self, scope: Scope, *, checked: bool) -> Refusal | None:
@@ -171,10 +175,26 @@ def _is_own_origin(origin: str, host: re.Match[str]) -> bool:
     return (match["name"], match["port"] or port) == (host["name"], host["port"] or port)
 
 
-def _is_sized(scope: Scope) -> bool:
+async def _read(receive: Receive) -> bytes | None:
+    """Read a body, at most a message more than is allowed; None when the client has gone."""
+    body = bytearray()
+    more = True
+    while more and len(body) <= MAX_BODY_BYTES:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _has_no_body(scope: Scope) -> bool:
     if _values(scope, b"transfer-encoding"):
         return False
-    return bool(_values(scope, b"content-length")) or scope["method"] in SAFE_METHODS
+    lengths = _values(scope, b"content-length")
+    return all(length.lstrip("0") == "" for length in lengths) and (
+        bool(lengths) or scope["method"] in SAFE_METHODS
+    )
 
 
 def _refusal_of_length(scope: Scope) -> Refusal | None:

@@ -47,10 +47,7 @@ def _id(text: str) -> UUID | None:
 
 
 def _find(request: Request, text: str) -> Conversation | None:
-    conversation_id = _id(text)
-    if conversation_id is None:
-        return None
-    return conversation_get(user=_user(request), conversation_id=conversation_id)
+    return conversation_get(user=_user(request), conversation_id=_id(text))
 
 
 def _body(request: Request) -> Any:

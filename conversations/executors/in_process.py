@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from uuid import UUID
 
 import structlog
@@ -52,7 +53,11 @@ class InProcessExecutor:
     def wake(self, conversation_id: UUID) -> None:
         """Look at this conversation soon. From any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._start_turn, conversation_id)
+            # In a context of its own: the caller's says that it is on the database's thread, and
+            # the task would not be let there.
+            self._loop.call_soon_threadsafe(
+                self._start_turn, conversation_id, context=contextvars.Context()
+            )
 
     def _start_turn(self, conversation_id: UUID) -> None:
         if self._stopping:
@@ -70,11 +75,14 @@ class InProcessExecutor:
             while ran or conversation_id in self._again:
                 self._again.discard(conversation_id)
                 ran = await turn_run(conversation_id=conversation_id, resources=self._resources)
+                if ran:
+                    # A turn that ended makes room for another of the same user.
+                    self._sweep.hurry()
         except DatabaseError as error:
-            # Nothing is lost: the sweep asks again, as soon as the database answers.
+            # Nothing is lost: the next sweep asks again.
             log.warning("turn_not_run", conversation=conversation_id.hex, error=str(error))
+        except Exception:
+            log.exception("turn_not_run", conversation=conversation_id.hex)
         finally:
             self._tasks.pop(conversation_id, None)
             self._again.discard(conversation_id)
-            # A turn that ended makes room for another of the same user.
-            self._sweep.hurry()

@@ -31,6 +31,7 @@ class Sweep:
         self._runtimes = runtimes
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._clearing: asyncio.Task[None] | None = None
         self._pulses: dict[UUID, Pulse] = {}
 
     def start(self) -> None:
@@ -39,10 +40,10 @@ class Sweep:
 
     async def stop(self) -> None:
         """End; a round under way is given up, the next process begins anew."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._clearing):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
 
     def hurry(self) -> None:
         """Make the next round come at once."""
@@ -55,6 +56,9 @@ class Sweep:
                 await self._round()
             except DatabaseError as error:
                 log.warning("sweep_failed", error=str(error))
+            except Exception:
+                # Whatever it was: without the sweep nothing is ever taken over.
+                log.exception("sweep_failed")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_SECONDS):
                     await self._hurry.wait()
@@ -63,7 +67,9 @@ class Sweep:
         for conversation_id in await in_db_thread(wanted_conversations, limit=BATCH):
             self._wake(conversation_id)
         await self._poll()
-        await self._clear()
+        # Aside: a large workspace takes a while to remove, and the next round must not wait.
+        if self._clearing is None or self._clearing.done():
+            self._clearing = asyncio.create_task(self._clear())
 
     async def _poll(self) -> None:
         """Wake those whose conversation changed since the last round."""
@@ -72,12 +78,15 @@ class Sweep:
         watched = bus.watched()
         for start in range(0, len(watched), BATCH):
             seen |= await in_db_thread(pulses, watched[start : start + BATCH])
-        for conversation_id, pulse in seen.items():
-            if self._pulses.get(conversation_id) != pulse:
+        for conversation_id in watched:
+            if self._pulses.get(conversation_id) != seen.get(conversation_id):
                 bus.publish(conversation_id)
         self._pulses = seen
 
     async def _clear(self) -> None:
-        for conversation_id in await in_db_thread(deleted_conversations):
-            await self._runtimes.discard(conversation_id.hex)
-            await asyncio.to_thread(deleted_conversation_remove, conversation_id)
+        try:
+            for conversation_id in await in_db_thread(deleted_conversations):
+                await self._runtimes.discard(conversation_id.hex)
+                await asyncio.to_thread(deleted_conversation_remove, conversation_id)
+        except Exception:
+            log.exception("clearing_failed")

@@ -101,5 +101,5 @@ def state_request(*, conversation: Conversation, state: str) -> None:
         confirmation_answer(conversation=conversation, answer=AgentState(state))
     else:
         allowed = ", ".join(sorted([*_CONTROL_OF, AgentState.RUNNING, *_ANSWERS]))
-        message = f"agent_state {state!r} cannot be asked for; it takes one of: {allowed}"
+        message = f"agent_state {state[:50]!r} cannot be asked for; it takes one of: {allowed}"
         raise InvalidInputError(message)

@@ -8,7 +8,7 @@ import structlog
 
 from conversations.models import Conversation, LoopLease
 from conversations.services.transactions import write_transaction
-from conversations.services.workspaces import workspace_remove
+from conversations.services.workspaces import WorkspaceNotRemovedError, workspace_remove
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ def deleted_conversation_remove(conversation_id: UUID) -> bool:
     """
     try:
         workspace_remove(conversation_id)
-    except OSError as error:
+    except WorkspaceNotRemovedError as error:
         log.warning("workspace_not_removed", conversation=conversation_id.hex, error=str(error))
         return False
     with write_transaction():

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import connection
 
 from conversations.agent.control import TurnControl
 from conversations.services.leases import Claim, leases_renew
@@ -36,7 +36,8 @@ class LeaseKeeper:
     def stop(self) -> None:
         """Renew no more; what is still held runs out by itself."""
         self._stopped.set()
-        self._thread.join(_JOIN_SECONDS)
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_SECONDS)
 
     def hold(self, claim: Claim, control: TurnControl) -> None:
         """Renew this claim from now on, and tell `control` its deadline, or that it is lost."""
@@ -54,7 +55,7 @@ class LeaseKeeper:
         while not self._stopped.wait(settings.LEASE_SECONDS / RENEWALS_PER_LEASE):
             try:
                 self._renew()
-            except DatabaseError as error:
+            except Exception as error:  # noqa: BLE001  # its end would be the end of every lease
                 # The leases run on for a while; the runners stop by their own deadline if need be.
                 log.warning("leases_not_renewed", error=str(error))
                 connection.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from conversations.agent.control import LeaseLostError, TurnControl
 from conversations.agent.limits import LoopConfig
@@ -19,7 +18,7 @@ from conversations.agent.llm import LLM
 from conversations.agent.loop import AgentLoop
 from conversations.agent.metrics import Metrics
 from conversations.agent.replay import Replay
-from conversations.agent.settling import state_changed
+from conversations.agent.settling import error_for, state_changed
 from conversations.bus import get_bus
 from conversations.events.base import EventSource, NewEvent
 from conversations.events.observations import ErrorObservation
@@ -27,6 +26,7 @@ from conversations.events.states import AgentState
 from conversations.exceptions import ConversationGoneError, FencedError
 from conversations.models import Control, Conversation
 from conversations.runtime.base import Runtime, RuntimeProvider
+from conversations.selectors import unsettled_action_ids
 from conversations.services.event_log import event_append
 from conversations.services.lease_keeper import LeaseKeeper
 from conversations.services.leases import (
@@ -44,6 +44,8 @@ from settings_app.selectors import EffectiveSettings, settings_for
 
 log = structlog.get_logger(__name__)
 
+#: Seconds until a read that failed is tried again: no wake-up may come for it.
+RETRY_SECONDS = 1.0
 _INTERNAL = "The agent's loop met an internal error and ended. Send a message or resume to go on."
 
 
@@ -62,9 +64,7 @@ class TurnResources:
 async def turn_run(*, conversation_id: UUID, resources: TurnResources) -> bool:
     """Run the wanted turn of a conversation to its rest. False when there was none to run."""
     deadline = time.monotonic() + settings.LEASE_SECONDS
-    claim = await in_db_thread(
-        lease_claim, conversation_id=conversation_id, process=resources.process
-    )
+    claim = await _claim(conversation_id, resources.process)
     if claim is None:
         return False
     control = TurnControl(deadline=deadline)
@@ -85,16 +85,34 @@ async def turn_run(*, conversation_id: UUID, resources: TurnResources) -> bool:
     return True
 
 
+async def _claim(conversation_id: UUID, process: str) -> Claim | None:
+    """Claim the turn; a claim that was made while we were cancelled is handed back."""
+    claiming = asyncio.ensure_future(
+        in_db_thread(lease_claim, conversation_id=conversation_id, process=process)
+    )
+    try:
+        return await asyncio.shield(claiming)
+    except asyncio.CancelledError:
+        claim = await claiming
+        if claim is not None:
+            await in_db_thread(lease_hand_back, claim=claim)
+        raise
+
+
 async def _watch(claim: Claim, control: TurnControl) -> None:
     """Pass on what is asked of this claim's runner. A missed wake-up is made up by the poll."""
     subscription = get_bus().subscribe(claim.conversation_id)
     try:
         while True:
-            with contextlib.suppress(DatabaseError):  # the next wake-up, or the lease, decides
+            try:
                 if await in_db_thread(control_read, claim=claim) != Control.NONE:
                     control.request_stop()
                     return
-            await subscription.wait()
+            except DatabaseError as error:
+                log.warning("control_not_read", conversation=claim.holder, error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                await subscription.wait()
     finally:
         subscription.close()
 
@@ -108,6 +126,12 @@ async def _run(claim: Claim, control: TurnControl, resources: TurnResources) -> 
         # Somebody else goes on, or nobody: no command of ours may run beside him.
         log.warning("turn_given_up", conversation=key, epoch=claim.epoch, reason=error.code)
         await resources.runtimes.discard(key)
+        if isinstance(error, ConversationGoneError):
+            await in_db_thread(lease_hand_back, claim=claim)
+    except (OperationalError, InterfaceError) as error:
+        # The database is away. The lease runs out, and the turn goes on when it is back.
+        log.warning("turn_cut_off", conversation=key, epoch=claim.epoch, error=str(error))
+        await resources.runtimes.discard(key)
     except Exception:
         # A turn is the outermost place: whatever went wrong in it must not end the process, and
         # must not be tried again for ever.
@@ -115,14 +139,29 @@ async def _run(claim: Claim, control: TurnControl, resources: TurnResources) -> 
         await in_db_thread(_fail, claim)
 
 
+def _crashed(open_actions: list[int]) -> list[NewEvent]:
+    """Settle open actions as after a crash: the first may have had its effect."""
+    return [
+        NewEvent(
+            source=EventSource.ENVIRONMENT,
+            body=ErrorObservation(content=error_for("not_executed" if number else "unknown")),
+            cause=event_id,
+        )
+        for number, event_id in enumerate(open_actions)
+    ]
+
+
 def _fail(claim: Claim) -> None:
     """End a turn that met an error of ours in the state `error`, so that a person can go on."""
-    events = [
-        NewEvent(source=EventSource.ENVIRONMENT, body=ErrorObservation(content=_INTERNAL)),
-        state_changed(AgentState.ERROR, "internal_error"),
-    ]
     try:
         with write_transaction():
+            row = Conversation.objects.select_for_update(no_key=True)
+            list(row.filter(pk=claim.conversation_id).values_list("pk"))
+            events = [
+                *_crashed(unsettled_action_ids(claim.conversation_id)),
+                NewEvent(source=EventSource.ENVIRONMENT, body=ErrorObservation(content=_INTERNAL)),
+                state_changed(AgentState.ERROR, "internal_error"),
+            ]
             event_append(conversation_id=claim.conversation_id, events=events, epoch=claim.epoch)
             served = requested_read(conversation_id=claim.conversation_id)
             lease_release(claim=claim, served=served)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import stat
-from collections.abc import Callable
+import subprocess
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+
+from conversations.exceptions import HandrailError
+
+#: Seconds for each of the two steps of a removal; the next sweep tries again.
+REMOVE_SECONDS = 120.0
+
+
+class WorkspaceNotRemovedError(HandrailError):
+    """A workspace could not be removed."""
+
+    code = "workspace_not_removed"
 
 
 def workspace_path(conversation_id: UUID) -> Path:
@@ -25,15 +33,21 @@ def workspace_ensure(conversation_id: UUID) -> Path:
 
 
 def workspace_remove(conversation_id: UUID) -> None:
-    """Remove the folder of a conversation and all in it. Idempotent; raises OSError."""
+    """Remove the folder of a conversation and all in it. Idempotent.
+
+    By the system's own tools: what ran in the sandbox may have nested folders deeper than a
+    recursion goes, and closed them to their owner. Raises WorkspaceNotRemovedError.
+    """
     path = workspace_path(conversation_id)
-
-    def open_and_retry(remove: Callable[[str], Any], name: str, _: object) -> None:
-        # What ran in the sandbox may have closed a folder to its owner, that is to us.
-        Path(name).parent.chmod(stat.S_IRWXU)
-        if not Path(name).is_symlink():
-            Path(name).chmod(stat.S_IRWXU)
-        remove(name)
-
+    if not path.exists():
+        return
+    said = b""
+    for command in (["chmod", "-R", "u+rwX", "--", str(path)], ["rm", "-rf", "--", str(path)]):
+        try:
+            said = subprocess.run(  # noqa: S603  # our own command line
+                command, capture_output=True, timeout=REMOVE_SECONDS, check=False
+            ).stderr
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise WorkspaceNotRemovedError(str(error)) from error
     if path.exists():
-        shutil.rmtree(path, onerror=open_and_retry)
+        raise WorkspaceNotRemovedError(said.decode(errors="replace")[-500:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from conversations.services.transactions import in_db_thread
 
 log = structlog.get_logger(__name__)
 
+#: Seconds until a read that failed is tried again: no wake-up may come for it.
+RETRY_SECONDS = 1.0
 #: Sent to sockets of a deleted conversation; it is not stored, so it has no id (CONTRACT 8.4).
 GONE: JSONObject = {
     "observation": "agent_state_changed",
@@ -47,7 +50,7 @@ async def pump(
                 gone = not rows and await in_db_thread(_is_gone, conversation_id)
             except DatabaseError as error:
                 log.warning("stream_read_failed", error=str(error))
-                await subscription.wait()
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
             for row in rows:
                 await emit(event_to_wire(row))

@@ -21,11 +21,15 @@ from conversations.stream.handshake import handshake_read
 from conversations.stream.pump import pump
 from conversations.stream.user_actions import user_action_handle
 from settings_app.authentication import socket_user
+from settings_app.exceptions import SettingsAppError
 from settings_app.models import User
 
 log = structlog.get_logger(__name__)
 
 EVENT = "oh_event"
+#: Messages that may wait for a client, and seconds until one that does not read is cut off.
+MAX_QUEUED, SLOW_SECONDS, ROOM_POLL_SECONDS = 64, 60.0, 0.05
+_NO_DATABASE = "The server's database does not answer. Try again in a moment."
 _NOT_STORED = "The server could not store this. Nothing was done; send it again."
 
 
@@ -61,18 +65,20 @@ class Stream:
         handshake = handshake_read(environ.get("QUERY_STRING", ""))
         try:
             user = await in_db_thread(socket_user)
-        except PermissionDenied as error:
-            raise socketio.exceptions.ConnectionRefusedError(str(error)) from error
-        conversation = None
-        if handshake.conversation_id is not None:
             conversation = await in_db_thread(
                 conversation_get, user=user, conversation_id=handshake.conversation_id
             )
+        except PermissionDenied as error:
+            raise socketio.exceptions.ConnectionRefusedError(str(error)) from error
+        except DatabaseError as error:
+            log.warning("socket_refused", error=str(error))
+            raise socketio.exceptions.ConnectionRefusedError(_NO_DATABASE) from error
         if conversation is None:
             message = "This conversation does not exist."
             raise socketio.exceptions.ConnectionRefusedError(message)
 
         async def emit(event: JSONObject) -> None:
+            await self._until_there_is_room(sid)
             await self.sio.emit(EVENT, event, to=sid)
 
         task = asyncio.create_task(
@@ -86,12 +92,27 @@ class Stream:
         task.add_done_callback(_log_failure)
         self._connections[sid] = _Connection(user=user, conversation_id=conversation.pk, pump=task)
 
+    async def _until_there_is_room(self, sid: str) -> None:
+        """Wait for a client that reads slower than we send; cut off one that does not read at all.
+
+        The library's queue has no bound: without this, slow clients would make us hold the log in
+        memory once for each of them.
+        """
+        for _ in range(int(SLOW_SECONDS / ROOM_POLL_SECONDS)):
+            eio_sid = self.sio.manager.eio_sid_from_sid(sid, "/")
+            connection = self.sio.eio.sockets.get(eio_sid)
+            if connection is None or connection.queue.qsize() < MAX_QUEUED:
+                return
+            await asyncio.sleep(ROOM_POLL_SECONDS)
+        log.warning("slow_client_cut_off", sid=sid)
+        await self.sio.eio.disconnect(self.sio.manager.eio_sid_from_sid(sid, "/"))
+
     async def _disconnect(self, sid: str, reason: Any = None) -> None:
         connection = self._connections.pop(sid, None)
         if connection is not None:
             connection.pump.cancel()
 
-    async def _user_action(self, sid: str, data: Any = None) -> JSONObject:
+    async def _user_action(self, sid: str, data: Any = None, *_: Any) -> JSONObject:
         """Store what the user did; the acknowledgement leaves after the commit."""
         connection = self._connections[sid]
         try:
@@ -103,6 +124,8 @@ class Stream:
             )
         except HandrailError as error:
             return await self._refuse(sid, str(error), error.code)
+        except SettingsAppError as error:
+            return await self._refuse(sid, str(error), "settings")
         except DatabaseError as error:
             log.warning("user_action_not_stored", error=str(error))
             return await self._refuse(sid, _NOT_STORED, "not_stored")

@@ -42,9 +42,14 @@ async def turns(transactional_db: None) -> AsyncIterator[Callable[..., ScriptedT
         process: str = "process-1",
         config: LoopConfig = FAST,
         runtimes: CountingRuntimeProvider | None = None,
+        keeper_runs: bool = True,
     ) -> ScriptedTurns:
         turns_of_process = ScriptedTurns(
-            script, process=process, config=config, runtimes=runtimes or CountingRuntimeProvider()
+            script,
+            process=process,
+            config=config,
+            runtimes=runtimes or CountingRuntimeProvider(),
+            keeper_runs=keeper_runs,
         )
         made.append(turns_of_process)
         return turns_of_process

@@ -33,6 +33,9 @@ class CountingRuntime:
         if not isinstance(action, RunAction):
             return ThinkObservation(content=f"did {action.kind}")
         self.effects.append(action.command)
+        if action.command.startswith("explode"):
+            message = "the runtime broke after the effect"
+            raise RuntimeError(message)
         exit_code = 0
         if action.command.startswith("block"):
             self.began.set()
@@ -93,12 +96,14 @@ class ScriptedTurns:
         process: str,
         config: LoopConfig,
         runtimes: CountingRuntimeProvider,
+        keeper_runs: bool = True,
     ) -> None:
         self.llm = ScriptedLLM(script)
         self.runtimes = runtimes
         self.keeper = LeaseKeeper()
-        self.keeper.start()
-        self._resources = TurnResources(
+        if keeper_runs:
+            self.keeper.start()
+        self.resources = TurnResources(
             runtimes=runtimes,
             llm_for=self._llm_for,
             keeper=self.keeper,
@@ -117,7 +122,7 @@ class ScriptedTurns:
     async def run(self, conversation_id: UUID) -> bool:
         """Run one turn, if one is wanted."""
         async with asyncio.timeout(20):
-            return await turn_run(conversation_id=conversation_id, resources=self._resources)
+            return await turn_run(conversation_id=conversation_id, resources=self.resources)
 
     async def run_all(self, conversation_id: UUID) -> int:
         """Run turns until none is wanted; give their number."""

@@ -18,7 +18,12 @@ from conversations.models import Conversation, LoopLease
 from conversations.selectors import wanted_conversations
 from conversations.services.agent_loops import loop_stop
 from conversations.services.event_log import event_append
-from conversations.services.leases import lease_claim, lease_release, leases_renew
+from conversations.services.leases import (
+    lease_claim,
+    lease_hand_back,
+    lease_release,
+    leases_renew,
+)
 from conversations.services.messages import command_send, message_send
 from settings_app.models import User
 from tests.services.doubles import CountingRuntimeProvider, ScriptedTurns
@@ -218,6 +223,32 @@ def test_a_user_runs_so_many_turns_at_once_and_the_others_wait(
     assert lease_release(claim=claims[0], served=1)
     assert wanted_conversations(limit=10) == [made[2].pk]
     assert lease_claim(conversation_id=made[2].pk, process="p") is not None
+
+
+def test_a_stop_that_a_dead_runner_left_needs_no_free_slot(
+    conversation_of: Make, settings: Settings
+) -> None:
+    settings.MAX_CONCURRENT_CONVERSATIONS = 1
+    dead, other = conversation_of(), conversation_of()
+    assert lease_claim(conversation_id=dead.pk, process="p") is not None
+    LoopLease.objects.filter(conversation=dead).update(lease_expires_at="2020-01-01T00:00Z")
+    settings.LEASE_SECONDS = 60
+    assert lease_claim(conversation_id=other.pk, process="p") is not None
+    assert lease_claim(conversation_id=dead.pk, process="p") is None
+    loop_stop(conversation=dead)
+    assert wanted_conversations(limit=10) == [dead.pk]
+    claim = lease_claim(conversation_id=dead.pk, process="p")
+    assert claim is not None
+    assert claim.stop_pending
+
+
+def test_a_lease_that_was_handed_back_is_not_renewed(conversation_of: Make) -> None:
+    conversation = conversation_of()
+    claim = lease_claim(conversation_id=conversation.pk, process="p")
+    assert claim is not None
+    lease_hand_back(claim=claim)
+    assert leases_renew([claim]) == set()
+    assert is_wanted(conversation)
 
 
 @pytest.fixture

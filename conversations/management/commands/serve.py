@@ -10,6 +10,8 @@ from typing import Any
 import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
 from django.utils.module_loading import import_string
 
 from conversations.exceptions import RuntimeUnavailableError
@@ -17,6 +19,8 @@ from conversations.runtime.local import LocalRuntimeProvider
 
 #: Seconds that open requests get when the server is told to end.
 SHUTDOWN_SECONDS = 5
+#: Connections that may wait to be accepted.
+BACKLOG = 2048
 _APPLICATION = "project.asgi.application"
 
 
@@ -40,16 +44,32 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=3000)
 
     @staticmethod
-    def _check_port(host: str, port: int) -> None:
-        """Say in words what uvicorn would say in a log line."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    def _listen(host: str, port: int) -> socket.socket:
+        """Take the address before anything runs. Raises CommandError where it cannot be had."""
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            with socket.socket(family) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
+            listener.bind((host, port))
+            listener.listen(BACKLOG)
         except (OSError, OverflowError) as error:
+            listener.close()
             message = f"Cannot listen on {host}:{port}: {error}. Choose another --port."
             raise CommandError(message) from error
+        return listener
+
+    @staticmethod
+    def _check_database() -> None:
+        """Raise CommandError unless the database answers and is up to date."""
+        try:
+            plan = MigrationExecutor(connection).migration_plan(
+                MigrationExecutor(connection).loader.graph.leaf_nodes()
+            )
+        except DatabaseError as error:
+            message = f"The database does not answer: {error}"
+            raise CommandError(message) from error
+        if plan:
+            message = f"The database lacks {len(plan)} migrations: run manage.py migrate first."
+            raise CommandError(message)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check what would fail later, then serve until told to end."""
@@ -65,13 +85,12 @@ class Command(BaseCommand):
             LocalRuntimeProvider().check()
         except RuntimeUnavailableError as error:
             raise CommandError(str(error)) from error
-        self._check_port(host, port)
+        self._check_database()
+        listener = self._listen(host, port)
         self.stdout.write(f"Handrail listens on http://{host}:{port}")
         self.stdout.flush()
-        uvicorn.run(
+        config = uvicorn.Config(
             import_string(_APPLICATION),
-            host=host,
-            port=port,
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -79,3 +98,7 @@ class Command(BaseCommand):
             ws_max_size=settings.MAX_SOCKET_MESSAGE_BYTES,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            listener.close()

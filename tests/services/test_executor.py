@@ -1,0 +1,111 @@
+"""The in-process executor and its sweep, with real rows and a scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from asgiref.sync import sync_to_async
+from pytest_django import Settings
+
+from conversations.agent.testing import finish, run
+from conversations.executors.in_process import InProcessExecutor
+from conversations.executors.sweep import SWEEP_SECONDS
+from conversations.models import Conversation, EventRecord
+from conversations.services.conversations import conversation_delete
+from conversations.services.messages import message_send
+from conversations.services.transactions import in_db_thread
+from conversations.services.workspaces import workspace_ensure, workspace_path
+from tests.services.doubles import ScriptedTurns
+from tests.services.reading import assert_sound, status, told
+from tests.waiting import until
+
+Turns = Callable[..., ScriptedTurns]
+Make = Callable[..., Conversation]
+Start = Callable[[ScriptedTurns], "asyncio.Future[InProcessExecutor]"]
+
+read = sync_to_async(told)
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    started: list[InProcessExecutor] = []
+
+    async def start_one(process: ScriptedTurns) -> InProcessExecutor:
+        executor = InProcessExecutor(process.resources)
+        await executor.start()
+        started.append(executor)
+        return executor
+
+    yield lambda process: asyncio.ensure_future(start_one(process))
+    for executor in started:
+        await executor.stop()
+
+
+async def test_it_runs_what_was_wanted_before_it_started(
+    turns: Turns, conversation_of: Make, start: Start
+) -> None:
+    conversation = await sync_to_async(conversation_of)()
+    await start(turns(run("one"), finish(), keeper_runs=False))
+    await until(lambda: status(conversation.pk) == "STOPPED")
+    assert (await read(conversation))[-1] == "state finished"
+    await sync_to_async(assert_sound)(conversation)
+
+
+async def test_a_message_from_the_databases_thread_starts_a_turn_at_once(
+    turns: Turns, conversation_of: Make, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the socket's handler does: the wake-up comes out of the thread that the turn needs."""
+    conversation = await sync_to_async(conversation_of)("")
+    await start(turns(finish(), keeper_runs=False))
+    await asyncio.sleep(SWEEP_SECONDS / 4)
+    await in_db_thread(message_send, conversation=conversation, content="Now.")
+    await until(lambda: status(conversation.pk) == "STOPPED")
+    assert (await read(conversation))[-1] == "state finished"
+    assert [r for r in caplog.records if r.levelname in {"WARNING", "ERROR"}] == []
+
+
+async def test_a_stopped_executor_hands_its_turns_to_the_next(
+    turns: Turns, conversation_of: Make, start: Start, settings: Settings
+) -> None:
+    settings.LEASE_SECONDS = 60
+    conversation = await sync_to_async(conversation_of)()
+    first = turns(run("block"), keeper_runs=False)
+    executor = await start(first)
+    await until(first.runtimes.runtime.began.is_set)
+    await executor.stop()
+    await start(turns(finish(), keeper_runs=False, process="next"))
+    await until(lambda: status(conversation.pk) == "STOPPED")
+    assert (await read(conversation))[-1] == "state finished"
+    await sync_to_async(assert_sound)(conversation)
+
+
+async def test_the_sweep_survives_what_an_agent_left_and_clears_it_away(
+    turns: Turns, conversation_of: Make, start: Start, settings: Settings, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    deleted = await sync_to_async(conversation_of)("")
+    folder = await asyncio.to_thread(workspace_ensure, deleted.pk)
+    await asyncio.to_thread(nest, folder)
+    await sync_to_async(conversation_delete)(conversation=deleted)
+    await start(turns(finish(), keeper_runs=False))
+    await until(lambda: not workspace_path(deleted.pk).exists())
+    await until(lambda: not Conversation.objects.filter(pk=deleted.pk).exists())
+    assert not await sync_to_async(EventRecord.objects.filter(conversation=deleted.pk).exists)()
+    alive = await sync_to_async(conversation_of)()
+    await until(lambda: status(alive.pk) == "STOPPED")
+
+
+def nest(folder: Path) -> None:
+    """Make folders deeper than a recursion goes, the last one closed to its owner."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)  # relative to a descriptor
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.mkdir("closed", mode=0o000, dir_fd=here)
+    os.close(here)
