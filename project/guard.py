@@ -49,10 +49,18 @@ class Guard:
     cross-site requests).
     """
 
-    def __init__(self, app: Application, *, allowed_hosts: Iterable[str], local_mode: bool) -> None:
+    def __init__(
+        self,
+        app: Application,
+        *,
+        allowed_hosts: Iterable[str],
+        local_mode: bool,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         self._app = app
         self._allowed_hosts = LOCAL_HOSTS if local_mode else tuple(allowed_hosts)
         self._local_mode = local_mode
+        self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -88,10 +96,10 @@ class Guard:
         body, get theirs.
         """
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(self._body_seconds):
                 body = await _read(receive)
         except TimeoutError:
-            message = f"The request's body did not arrive in {BODY_SECONDS:g} seconds."
+            message = f"The request's body did not arrive in {self._body_seconds:g} seconds."
             await _refuse(Refusal(408, message), scope, receive, send)
             return
         if body is None:

@@ -52,6 +52,32 @@ def test_a_server_without_bubblewrap_refuses_and_names_the_package(
     assert "Traceback" not in done.stderr
 
 
+def test_a_database_that_was_not_migrated_is_said(tmp_path: Path) -> None:
+    done = manage(tmp_path / "empty", "serve", "--port", str(free_port()))
+    assert done.returncode == 1
+    assert "run manage.py migrate first" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATA_DIR", "/usr/share/handrail"),
+        ("DATA_DIR", "/proc/nothing"),
+        ("LEASE_SECONDS", "soon"),
+        ("AUTH_MODE", "open"),
+        ("DATABASE_URL", "nonsense"),
+    ],
+)
+def test_a_wrong_setting_is_named_without_a_traceback(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    done = manage(tmp_path / "data", "check", **{name: value})
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_port_that_is_taken_is_said(data_dir: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

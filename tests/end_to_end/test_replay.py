@@ -119,6 +119,20 @@ async def say(server: Server, conversation_id: str, content: str) -> None:
         await client.act("message", content=content, image_urls=[])
 
 
+def test_odd_characters_and_numbers_of_a_recording_are_kept_out_of_the_database(
+    bare_server: Server,
+) -> None:
+    args = '{"command": "echo a\\u0000b\\ud800", "timeout": 1e999}'
+    metadata = '{"tool_call_id": "x", "model_response": {"id": [], "choices": []}}'
+    recording = (
+        f'[{{"source": "agent", "action": "run", "args": {args},'
+        f' "tool_call_metadata": {metadata}}}]'
+    )
+    conversation_id = bare_server.create("", replay_json=recording)
+    assert bare_server.wait_for_rest(conversation_id) == "awaiting_user_input"
+    assert_settled_once(bare_server.trajectory(conversation_id))
+
+
 @pytest.mark.parametrize(
     ("recording", "said"),
     [
@@ -133,6 +147,9 @@ async def say(server: Server, conversation_id: str, content: str) -> None:
         ('[{"source": "agent", "action": "edit", "args": {"path": "x"}}]', "what to edit"),
         ('[{"source": "moon", "action": "run", "args": {"command": "x"}}]', "source 'moon'"),
         ("[" * 100_000, "not valid JSON"),
+        ('[{"source": [], "action": "run", "args": {"command": "x"}}]', "must be strings"),
+        ('[{"source": "agent", "action": ["x"], "observation": "y"}]', "must be strings"),
+        ('[{"source": "agent", "action": "run", "args": {"command": NaN}}]', "run: command"),
     ],
 )
 def test_what_is_no_trajectory_is_refused_by_name_and_leaves_nothing(

@@ -125,10 +125,16 @@ def read_answer(connection: socket.socket) -> tuple[int, bytes]:
 
 @contextlib.contextmanager
 def serving(
-    *, http_parser: str = "httptools", local_mode: bool = True, allowed_hosts: tuple[str, ...] = ()
+    *,
+    http_parser: str = "httptools",
+    local_mode: bool = True,
+    allowed_hosts: tuple[str, ...] = (),
+    body_seconds: float = 30,
 ) -> Iterator[Served]:
     application = EchoApplication()
-    guard = Guard(application, allowed_hosts=allowed_hosts, local_mode=local_mode)
+    guard = Guard(
+        application, allowed_hosts=allowed_hosts, local_mode=local_mode, body_seconds=body_seconds
+    )
     config = uvicorn.Config(
         guard,
         http=http_parser,

@@ -240,3 +240,15 @@ def test_refused_client_that_falls_silent_is_let_go() -> None:
         )
         # Reads to the end: it returns because the server closes.
         assert read_answer(connection)[0] == 413
+
+
+def test_a_body_that_does_not_arrive_never_reaches_the_application() -> None:
+    with (
+        serving(body_seconds=0.3) as served,
+        socket.create_connection(("127.0.0.1", served.port), timeout=DEADLINE) as connection,
+    ):
+        connection.sendall(
+            b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc"
+        )
+        assert read_answer(connection)[0] == 408
+        assert served.application.seen == []

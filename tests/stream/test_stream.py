@@ -159,6 +159,13 @@ async def test_nonsense_is_refused_in_words_and_stores_nothing(
     assert len(server.trajectory(conversation_id)) == 2
 
 
+async def test_an_event_with_more_than_one_argument_is_answered(server: Server) -> None:
+    conversation_id = server.create("")
+    async with Client(server, conversation_id) as client:
+        state = {"action": "change_agent_state", "args": {"agent_state": "stopped"}}
+        assert await client.send_raw((state, 2, 3)) == {"status": "ok"}
+
+
 async def test_a_deleted_conversation_says_stopped_and_leaves_nothing(
     server: Server, llm: ScriptedLLMServer
 ) -> None:
