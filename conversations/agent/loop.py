@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from conversations.agent.answers import events_of, needs_confirmation, with_new_id
 from conversations.agent.control import LeaseLostError, TurnControl, TurnInterruptedError
 from conversations.agent.history import messages_of
 from conversations.agent.limits import LimitReachedError, LoopConfig, check_limits
 from conversations.agent.llm import LLM, LLMError, LLMErrorKind, LLMResponse, Usage
+from conversations.agent.log import Log
 from conversations.agent.metrics import Metrics
 from conversations.agent.position import USER_COMMAND, Position
 from conversations.agent.replay import Replay
@@ -27,26 +28,12 @@ from conversations.runtime.base import Runtime
 T = TypeVar("T")
 
 #: How often, and how far apart, a command is interrupted before its sandbox is given up.
-INTERRUPTS, INTERRUPT_SECONDS = 5, 1.0
+INTERRUPTS, INTERRUPT_SECONDS = 20, 0.25
+#: Seconds that a cancelled LLM call may take to end.
+CANCEL_SECONDS = 1.0
 #: Tries to rest or stop on a log that other writers keep moving.
 MAX_LOG_MOVES = 100
 _NO_KEY = "There is no API key for the LLM. Save one in the settings, then send a message."
-
-
-class Log(Protocol):
-    """The loop's door to its log; each write is one transaction, fenced by the epoch."""
-
-    async def read(self, after: int) -> list[Event]:
-        """Give the stored events with an id above `after`, in order."""
-
-    async def append(self, events: Sequence[NewEvent], *, usage: Usage | None = None) -> None:
-        """Store events. Raises FencedError or ConversationGoneError, storing nothing."""
-
-    async def rest(self, events: Sequence[NewEvent], *, only_if_last: int) -> None:
-        """Store events and give the lease back. Raises LogMovedError if the log has grown."""
-
-    async def stop(self, events: Sequence[NewEvent], *, only_if_last: int) -> None:
-        """Store events and the state that was asked for, and give the lease back; as `rest`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -234,7 +221,7 @@ class AgentLoop:
         try:
             if not await self._first_of(task):
                 task.cancel()
-                await asyncio.wait({task}, timeout=INTERRUPT_SECONDS)
+                await asyncio.wait({task}, timeout=CANCEL_SECONDS)
                 self.control.check()
             return task.result()
         finally:

@@ -257,9 +257,10 @@ class Shell:
         )
 
     def interrupt(self, why: str) -> None:
-        """End the command that runs; `run` returns soon after."""
-        self._why = why
-        self._interrupt.set()
+        """End the command that runs; `run` returns soon after. A second call changes nothing."""
+        if not self._why:
+            self._why = why
+            self._interrupt.set()
 
     # -- the end ---------------------------------------------------------------------------------
 

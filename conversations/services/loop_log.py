@@ -18,7 +18,7 @@ from conversations.services.transactions import in_db_thread, write_transaction
 
 
 class LoopLog:
-    """Implements conversations.agent.loop.Log for one claim."""
+    """Implements conversations.agent.log.Log for one claim."""
 
     def __init__(self, *, claim: Claim, secrets: tuple[str, ...] = ()) -> None:
         self._claim = claim
