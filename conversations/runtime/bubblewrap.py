@@ -12,6 +12,7 @@ from conversations.exceptions import RuntimeUnavailableError
 WORKSPACE = "/workspace"
 #: Bytes of the private /tmp, which is memory.
 TMP_BYTES = 1 << 30
+SHM_BYTES = 64 << 20
 #: Whom a server that runs as root becomes before it starts a sandbox. Root is exempt from process
 #: limits, whatever name it has inside. Above the ranges that distributions hand out.
 SANDBOX_UID = 79171
@@ -33,7 +34,12 @@ _ENVIRONMENT = {
     "GIT_PAGER": "cat",
 }
 _ACCOUNTS = "root:x:0:0:root:/root:/bin/sh\nagent:x:1000:1000:agent:/workspace:/bin/bash\n"
-_GROUP = "root:x:0:\nagent:x:1000:\n"
+_OWN_ETC = {
+    "/etc/passwd": _ACCOUNTS,
+    "/etc/group": "root:x:0:\nagent:x:1000:\n",
+    "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+}
 # In a mount namespace of its own, so that the sandbox's user need not be able to walk down to the
 # workspace: DATA_DIR may lie below a folder that is root's alone.
 _AS_ROOT = (
@@ -65,12 +71,15 @@ def sandbox_argv(
     argv = ["bwrap", "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000"]
     argv += ["--cap-drop", "ALL", "--disable-userns", "--die-with-parent", "--clearenv"]
     argv += ["--hostname", "sandbox", *_system(), "--proc", "/proc", "--dev", "/dev"]
+    argv += ["--size", str(SHM_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108
     argv += ["--size", str(TMP_BYTES), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108  # inside
     argv += ["--bind", source, WORKSPACE, "--chdir", WORKSPACE]
     for name, value in _ENVIRONMENT.items():
         argv += ["--setenv", name, value]
     for path, descriptor in (files or {}).items():
         argv += ["--ro-bind-data", str(descriptor), path]
+    # What is left of / and /dev is memory without a limit: nothing is written there.
+    argv += ["--remount-ro", "/dev", "--remount-ro", "/"]
     if info is not None:
         argv += ["--info-fd", str(info)]
     argv += ["--", *command]
@@ -94,9 +103,9 @@ def _system() -> list[str]:
     return mounts
 
 
-def account_files() -> dict[str, int]:
-    """Give the sandbox's passwd and group as fresh descriptors; the caller closes them."""
-    return {"/etc/passwd": memory_file(_ACCOUNTS), "/etc/group": memory_file(_GROUP)}
+def etc_files() -> dict[str, int]:
+    """Give the sandbox's own files of /etc as fresh descriptors; the caller closes them."""
+    return {path: memory_file(text) for path, text in _OWN_ETC.items()}
 
 
 def memory_file(text: str) -> int:

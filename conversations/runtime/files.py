@@ -33,7 +33,7 @@ SECONDS = 30.0
 # The path comes in as $1, so it is never read as a part of the script.
 _READ = f"""
 if [ -d "$1" ]; then printf d; cd -- "$1" && find . -mindepth 1 -maxdepth 2 -not -path '*/.*' \
--printf '%P%y\\n'
+-printf '%P%y\\0'
 elif [ -f "$1" ]; then printf f; head -c {MAX_BYTES + 1} -- "$1"
 elif [ -e "$1" ]; then printf o
 else printf m; fi
@@ -55,8 +55,8 @@ def _resolve(path: str) -> str:
     if full != WORKSPACE and not full.startswith(WORKSPACE + "/"):
         message = f"{path} is outside of {WORKSPACE}; only files below it can be reached."
         raise FileError(message)
-    if "\0" in full:
-        message = "A path cannot contain a NUL character."
+    if "\0" in full or full.encode(errors="ignore").decode() != full:
+        message = f"{path!a} is not a path."
         raise FileError(message)
     return full
 
@@ -124,6 +124,12 @@ async def _existing(workspace: Path, path: str) -> tuple[str, str] | None:
     raise FileError(message)
 
 
+def _lines(text: str) -> list[str]:
+    """Split as every editor numbers lines: at newlines, and at nothing else that Unicode knows."""
+    lines = text.split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
 def _numbered(lines: list[str], first: int) -> str:
     return "\n".join(f"{number:6}\t{line}" for number, line in enumerate(lines, start=first))
 
@@ -137,12 +143,13 @@ async def _read(workspace: Path, action: ReadAction) -> Observation:
     kind, text = found
     if kind == "folder":
         names = [
-            posixpath.join(path, line[:-1]) + ("/" if line[-1] == "d" else "")
-            for line in text.splitlines()
+            posixpath.join(path, name[:-1]) + ("/" if name[-1] == "d" else "")
+            for name in text.split("\0")
+            if name
         ]
         listing = "\n".join([f"{path}/", *sorted(names)])
         return ReadObservation(path=path, content=listing[:MAX_TEXT])
-    lines = text.splitlines()
+    lines = _lines(text)
     first = max(action.start, 1)
     last = len(lines) if action.end < 0 else min(action.end, len(lines))
     if lines and (first > len(lines) or last < first):
@@ -160,9 +167,7 @@ def _replaced(path: str, text: str, action: EditAction) -> tuple[str, int]:
     old, new = action.old_str or "", action.new_str or ""
     count = text.count(old) if old else 0
     if count != 1:
-        where = [
-            str(n) for n, line in enumerate(text.splitlines(), 1) if old.split("\n")[0] in line
-        ]
+        where = [str(n) for n, line in enumerate(_lines(text), 1) if old.split("\n")[0] in line]
         message = (
             f"old_str does not occur in {path}."
             if count == 0
@@ -176,7 +181,8 @@ def _replaced(path: str, text: str, action: EditAction) -> tuple[str, int]:
 
 def _inserted(path: str, text: str, action: EditAction) -> tuple[str, int]:
     """Give the text with new_str after insert_line, and the line where it changed (from 1)."""
-    lines = text.splitlines(keepends=True)
+    lines = text.split("\n")
+    lines = [line + "\n" for line in lines[:-1]] + [line for line in lines[-1:] if line]
     after = action.insert_line if action.insert_line is not None else -1
     if not 0 <= after <= len(lines):
         message = (
@@ -205,7 +211,7 @@ async def _edit(workspace: Path, action: EditAction) -> Observation:
     await _write(workspace, path, text)
     first = max(line - CONTEXT_LINES, 1)
     changed = (action.new_str or "").count("\n")
-    snippet = text.splitlines()[first - 1 : line + changed + CONTEXT_LINES]
+    snippet = _lines(text)[first - 1 : line + changed + CONTEXT_LINES]
     return EditObservation(
         path=path,
         content=f"{path} has been edited. Lines {first} and following are now:\n"
@@ -231,7 +237,7 @@ async def _create(workspace: Path, path: str, action: EditAction, *, exists: boo
 def _diff(path: str, before: str, after: str) -> str:
     name = path.removeprefix("/")
     lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"a/{name}", f"b/{name}", lineterm=""
+        _lines(before), _lines(after), f"a/{name}", f"b/{name}", lineterm=""
     )
     return "\n".join(lines)[:MAX_TEXT]
 

@@ -12,7 +12,8 @@ from conversations.events.observations import ErrorObservation, RunObservation
 from conversations.exceptions import RuntimeUnavailableError
 from conversations.runtime.bubblewrap import SANDBOX_UID, check_bubblewrap, drops_root
 from conversations.runtime.files import do_file_action
-from conversations.runtime.shell import Result, Shell
+from conversations.runtime.output import Result
+from conversations.runtime.shell import Shell
 
 _NEW_SHELL = (
     "[This is a new shell: the directory, variables and background jobs of the earlier one are "

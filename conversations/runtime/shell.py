@@ -15,10 +15,9 @@ import secrets
 import signal
 import subprocess
 import termios
-from dataclasses import dataclass
 from pathlib import Path
 
-from conversations.runtime.output import Output
+from conversations.runtime.output import Output, Result
 from conversations.runtime.spawn import Spawned, spawn_bash
 
 #: Seconds that an interrupted command gets before the shell is killed with it.
@@ -29,25 +28,14 @@ START_SECONDS = 20.0
 REAP_SECONDS = 5.0
 #: Bytes that bash may say of one command beside its output; more is not of our making.
 MAX_ANSWER = 1 << 16
+#: Bytes of one command's output after which reading pauses, in seconds, between two reads.
+FLOOD_BYTES, FLOOD_PAUSE = 1 << 20, 0.005
 _READ = 1 << 16
 _TYPED = b" __handrail_run\n"
 # Typed after Ctrl-C, which makes bash give up the line before.
 _TYPED_AFTER_INTERRUPT = b'\x03\n __handrail_done "$?"\n'
 #: An answer: the mark (the command was read), then the mark, the exit code and the directory.
 _READ_FIELDS, _DONE_FIELDS = 1, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a command. `exit_code` is -1 when the shell died without one."""
-
-    output: str
-    exit_code: int
-    working_dir: str
-    #: False when the command took the shell with it.
-    shell_lives: bool
-    #: Why it was interrupted; empty when it ended by itself.
-    interrupted: str = ""
 
 
 class Shell:
@@ -69,6 +57,7 @@ class Shell:
         self._seen = b""
         self._mark_seen = False
         self._ended = False
+        self._listening = False
         self._answer = b""
         self._to_send = b""
         self.working_dir = ""
@@ -99,11 +88,15 @@ class Shell:
 
     def _listen(self) -> None:
         """Read while a command runs, and only then: a flood in between waits in the terminal."""
+        self._listening = True
         self._loop.add_reader(self._terminal, self._read_terminal)
         self._loop.add_reader(self._results, self._read_results)
         self._loop.add_writer(self._commands, self._write_command)
 
     def _stop_listening(self) -> None:
+        self._listening = False
+        if self._terminal < 0:
+            return
         self._loop.remove_reader(self._terminal)
         self._loop.remove_reader(self._results)
         self._loop.remove_writer(self._commands)
@@ -123,6 +116,14 @@ class Shell:
             self._ended = True
         self._take(data)
         self._changed.set()
+        if data and self._output.received > FLOOD_BYTES:
+            # A command that prints without end must not keep this process busy.
+            self._loop.remove_reader(self._terminal)
+            self._loop.call_later(FLOOD_PAUSE, self._listen_again)
+
+    def _listen_again(self) -> None:
+        if self._listening and not self._ended:
+            self._loop.add_reader(self._terminal, self._read_terminal)
 
     def _take(self, data: bytes) -> None:
         """Pass output on up to the mark, which may come in pieces."""
@@ -196,7 +197,8 @@ class Shell:
         return self._result()
 
     def _type(self, text: bytes) -> None:
-        with contextlib.suppress(OSError):  # the shell is gone: its end is told by the terminal
+        # The shell is gone: its end is told by the terminal.
+        with contextlib.suppress(OSError, termios.error):
             # A command before may have changed how the terminal behaves.
             termios.tcsetattr(self._terminal, termios.TCSANOW, self._flags)
             os.write(self._terminal, text)
@@ -279,6 +281,9 @@ class Shell:
             return
         self._stop_listening()
         self.kill()
+        # Whoever still waits for a command learns that it has ended.
+        self._ended = True
+        self._changed.set()
         for descriptor in (self._terminal, self._results, self._commands):
             os.close(descriptor)
         self._terminal = self._results = self._commands = -1

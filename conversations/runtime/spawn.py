@@ -15,10 +15,12 @@ import termios
 from dataclasses import dataclass
 from pathlib import Path
 
-from conversations.runtime.bubblewrap import account_files, memory_file, sandbox_argv
+from conversations.runtime.bubblewrap import etc_files, memory_file, sandbox_argv
 
 #: Seconds for bubblewrap to have made its namespaces; it takes milliseconds.
 NAMESPACE_SECONDS = 5.0
+# A server that a script has started in the background ignores Ctrl-C; what it starts must not.
+_OWN_TERMINAL = ["/usr/bin/env", "--default-signal", "setsid", "--ctty"]
 _RCFILE = "/etc/handrail.bashrc"
 # The limits are set inside: set outside, a second sandbox of the same user could not start.
 # What a command may have redirected, redefined or switched on must not reach the report of its end:
@@ -81,7 +83,7 @@ def spawn_bash(workspace: Path) -> Spawned:
     commands_in, commands = _pipe()
     results, results_out = _pipe()
     info, info_out = _pipe()
-    files = {**account_files(), _RCFILE: memory_file(_RC)}
+    files = {**etc_files(), _RCFILE: memory_file(_RC)}
     # The two pipes get fixed numbers inside; bash closes them for what it runs.
     renumber = f"exec 8<&{commands_in} 9>&{results_out} {commands_in}<&- {results_out}>&-"
     bash = ["bash", "--noprofile", "--noediting", "--rcfile", _RCFILE, "-i"]
@@ -90,8 +92,7 @@ def spawn_bash(workspace: Path) -> Spawned:
     try:
         process = subprocess.Popen(  # noqa: S603  # our own command line
             [
-                "/usr/bin/setsid",
-                "--ctty",
+                *_OWN_TERMINAL,
                 *sandbox_argv(workspace, command, files=files, info=info_out),
             ],
             stdin=theirs,

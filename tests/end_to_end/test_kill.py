@@ -86,7 +86,7 @@ def test_a_server_that_was_frozen_behind_its_successor_stores_nothing(
     llm.script(
         lambda request: (
             calls(finish("By the second."))
-            if any("The outcome is unknown" in str(m["content"]) for m in request["messages"])
+            if any("The outcome is unknown" in str(m.get("content")) for m in request["messages"])
             else calls(run("echo once >> effects; sleep 1.20202; echo late"))
         ),
         marker="[frozen]",

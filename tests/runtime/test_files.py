@@ -94,6 +94,15 @@ async def test_what_cannot_be_done_is_said_and_changes_nothing(
     assert (await run("ls -lR --full-time | md5sum")).content == before
 
 
+async def test_odd_names_and_line_ends_are_shown_as_they_are(execute: Execute, run: Run) -> None:
+    await run("mkdir odd; touch odd/$'a\\n\\nb'; printf 'one\\ftwo\\u2028x\\rthree\\nfour' > text")
+    listing = await execute(ReadAction(path="odd"))
+    assert "a\n\nb" in listing.content
+    read = await execute(ReadAction(path="text"))
+    assert read.content == "     1\tone\x0ctwo\u2028x\rthree\n     2\tfour"
+    assert isinstance(await execute(ReadAction(path="a\ud800")), ErrorObservation)
+
+
 async def test_no_link_leads_out_of_the_sandbox(
     execute: Execute, workspace: Path, tmp_path: Path
 ) -> None:
