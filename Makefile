@@ -31,7 +31,7 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 migrate: setup
 	@$(MANAGE) migrate --verbosity 0
 
-run: migrate ## Serve on http://127.0.0.1:3000 (HOST, PORT)
+run: migrate ## Serve on 127.0.0.1:3000 (HOST, PORT)
 	@exec $(MANAGE) serve --host $(HOST) --port $(PORT)
 
 demo: migrate ## See an agent work on a task now; leaves the server running
@@ -43,7 +43,7 @@ test-sqlite: setup-dev
 	@$(RUN) -m pytest -n 2 --dist worksteal
 
 test-postgresql: setup-dev
-	@sh scripts/test_on_postgresql.sh $(RUN) tests/services
+	@sh scripts/test_on_postgresql.sh $(RUN) -n 2 --dist worksteal tests/services
 
 lint: setup-dev ## Format, rules, types, imports, migrations, settings: check all
 	@$(RUN) -m ruff format --check .

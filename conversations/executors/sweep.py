@@ -13,7 +13,11 @@ from django.db import DatabaseError
 from conversations.bus import get_bus
 from conversations.runtime.base import RuntimeProvider
 from conversations.selectors import Pulse, pulses, wanted_conversations
-from conversations.services.cleanup import deleted_conversation_remove, deleted_conversations
+from conversations.services.cleanup import (
+    deleted_conversations,
+    tombstone_remove,
+    workspace_clear,
+)
 from conversations.services.transactions import in_db_thread
 
 log = structlog.get_logger(__name__)
@@ -87,6 +91,7 @@ class Sweep:
         try:
             for conversation_id in await in_db_thread(deleted_conversations):
                 await self._runtimes.discard(conversation_id.hex)
-                await asyncio.to_thread(deleted_conversation_remove, conversation_id)
+                if await asyncio.to_thread(workspace_clear, conversation_id):
+                    await in_db_thread(tombstone_remove, conversation_id)
         except Exception:
             log.exception("clearing_failed")

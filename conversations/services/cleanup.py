@@ -23,17 +23,23 @@ def deleted_conversations() -> list[UUID]:
     return list(tombstones.order_by("deleted_at").values_list("pk", flat=True)[:BATCH])
 
 
-def deleted_conversation_remove(conversation_id: UUID) -> bool:
-    """Remove what a deleted conversation left: the workspace first, the rows last.
+def workspace_clear(conversation_id: UUID) -> bool:
+    """Remove the workspace of a deleted conversation; False when that has to be tried again.
 
-    The tombstone goes only when everything else is gone: a crash in between is made good by the
-    next round. False when the workspace could not be removed; it is tried again.
+    It may take a while and asks no database: call it on a thread.
     """
     try:
         workspace_remove(conversation_id)
     except WorkspaceNotRemovedError as error:
         log.warning("workspace_not_removed", conversation=conversation_id.hex, error=str(error))
         return False
+    return True
+
+
+def tombstone_remove(conversation_id: UUID) -> None:
+    """Remove the rows of a deleted conversation, when everything else of it is gone.
+
+    Last of all: a crash in between is made good by the next round.
+    """
     with write_transaction():
         Conversation.objects.filter(pk=conversation_id, deleted_at__isnull=False).delete()
-    return True
