@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 EVENT = "oh_event"
 #: Messages that may wait for a client, and seconds until one that does not read is cut off.
-MAX_QUEUED, SLOW_SECONDS, ROOM_POLL_SECONDS = 64, 60.0, 0.05
+MAX_QUEUED, SLOW_SECONDS, ROOM_POLL_SECONDS = 64, 60.0, 0.005
 _NO_DATABASE = "The server's database does not answer. Try again in a moment."
 _NOT_STORED = "The server could not store this. Nothing was done; send it again."
 
