@@ -12,22 +12,15 @@ from conversations.agent.limits import LoopConfig
 from conversations.agent.testing import calls, finish, run
 from conversations.models import Conversation
 from conversations.selectors import wanted_conversations
-from conversations.services.agent_loops import state_request
 from conversations.services.messages import command_send, message_send
 from tests.services.doubles import ScriptedTurns
-from tests.services.reading import assert_sound, contents, told
+from tests.services.from_async import create, read, request, said, sound
 from tests.waiting import until
 
 Turns = Callable[..., ScriptedTurns]
 Make = Callable[..., Conversation]
 
 ASK_FIRST = LoopConfig(retry_waits=(), confirmation_mode=True)
-
-create = sync_to_async
-read = sync_to_async(told)
-sound = sync_to_async(assert_sound)
-request = sync_to_async(state_request)
-said = sync_to_async(contents)
 
 
 async def pending(turns: Turns, conversation_of: Make) -> tuple[Conversation, ScriptedTurns]:

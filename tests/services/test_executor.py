@@ -20,14 +20,13 @@ from conversations.services.messages import message_send
 from conversations.services.transactions import in_db_thread
 from conversations.services.workspaces import workspace_ensure, workspace_path
 from tests.services.doubles import ScriptedTurns
-from tests.services.reading import assert_sound, status, told
+from tests.services.from_async import read
+from tests.services.reading import assert_sound, status
 from tests.waiting import until
 
 Turns = Callable[..., ScriptedTurns]
 Make = Callable[..., Conversation]
 Start = Callable[[ScriptedTurns], "asyncio.Future[InProcessExecutor]"]
-
-read = sync_to_async(told)
 
 
 @pytest.fixture

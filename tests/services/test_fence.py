@@ -22,23 +22,17 @@ from conversations.services.leases import (
     lease_release,
     leases_renew,
 )
-from conversations.services.messages import command_send, message_send
+from conversations.services.messages import command_send
 from settings_app.models import User
 from tests.services.doubles import CountingRuntimeProvider, ScriptedTurns
-from tests.services.reading import assert_sound, contents, told
+from tests.services.from_async import create, read, said, send, sound, stop
+from tests.services.reading import told
 from tests.waiting import until
 
 Turns = Callable[..., ScriptedTurns]
 Make = Callable[..., Conversation]
 
 LEASE_SECONDS = 1.5
-
-create = sync_to_async
-read = sync_to_async(told)
-sound = sync_to_async(assert_sound)
-said = sync_to_async(contents)
-send = sync_to_async(message_send)
-stop = sync_to_async(loop_stop)
 
 
 @pytest.fixture(autouse=True)

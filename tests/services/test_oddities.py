@@ -10,28 +10,15 @@ from asgiref.sync import sync_to_async
 from conversations.agent.llm import LLMError, LLMErrorKind
 from conversations.agent.testing import calls, finish
 from conversations.models import Conversation
-from conversations.services.agent_loops import loop_start, loop_stop, state_request
 from conversations.services.conversations import conversation_create
-from conversations.services.messages import command_send, message_send
 from settings_app.models import User
 from tests.services.doubles import ScriptedTurns
-from tests.services.reading import assert_sound, contents, status, told
+from tests.services.from_async import command, create, read, resume, said, send, sound, stop
 from tests.waiting import until
 
 Turns = Callable[..., ScriptedTurns]
 Make = Callable[..., Conversation]
 
-#: The service calls of these tests, for async code.
-create = sync_to_async
-read = sync_to_async(told)
-sound = sync_to_async(assert_sound)
-send = sync_to_async(message_send)
-command = sync_to_async(command_send)
-request = sync_to_async(state_request)
-stop = sync_to_async(loop_stop)
-resume = sync_to_async(loop_start)
-said = sync_to_async(contents)
-shown = sync_to_async(status)
 
 BUSY = LLMError(LLMErrorKind.SERVICE_UNAVAILABLE, "busy", retryable=True)
 DENIED = LLMError(LLMErrorKind.AUTHENTICATION, "wrong key", retryable=False)
