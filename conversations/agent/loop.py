@@ -16,7 +16,7 @@ from conversations.agent.log import Log
 from conversations.agent.metrics import Metrics
 from conversations.agent.position import USER_COMMAND, Position
 from conversations.agent.replay import Replay
-from conversations.agent.settling import error_for, leftovers, rejections, state_changed
+from conversations.agent.settling import error_for, leftovers, rejections, settlement, state_changed
 from conversations.agent.tools import TOOLS
 from conversations.events.actions import ThinkAction
 from conversations.events.base import Action, Event, EventSource, NewEvent, Observation
@@ -275,14 +275,7 @@ class AgentLoop:
         """Settle what is open and stop. False when the log moved meanwhile: look again."""
         self._check_lease()
         await self._refresh()
-        open_actions = [
-            NewEvent(
-                source=EventSource.ENVIRONMENT,
-                body=ErrorObservation(content=error_for("stopped")),
-                cause=event_id,
-            )
-            for event_id in self.position.unsettled
-        ]
+        open_actions = [settlement(event_id, "stopped") for event_id in self.position.unsettled]
         try:
             await self.log.stop(open_actions, only_if_last=self.position.last_event_id)
         except LogMovedError:

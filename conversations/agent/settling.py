@@ -41,7 +41,8 @@ def state_changed(state: AgentState, reason: str = "") -> NewEvent:
     )
 
 
-def _error(event_id: int, why: str) -> NewEvent:
+def settlement(event_id: int, why: str) -> NewEvent:
+    """Settle an action that is not carried out, or not known to be; `why` as for error_for."""
     return NewEvent(
         source=EventSource.ENVIRONMENT,
         body=ErrorObservation(content=error_for(why)),
@@ -73,8 +74,8 @@ def leftovers(position: Position) -> list[NewEvent]:
     for event_id, event in position.unsettled.items():
         if event.source is EventSource.USER:
             if event_id in position.started:
-                settled.append(_error(event_id, "unknown"))
+                settled.append(settlement(event_id, "unknown"))
         elif not position.in_confirmation:
             why = "left" if not begun else "not_executed" if settled else "unknown"
-            settled.append(_error(event_id, why))
+            settled.append(settlement(event_id, why))
     return settled

@@ -29,6 +29,11 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         """Leave out what is deleted."""
         return self.filter(deleted_at__isnull=True)
 
+    def lock(self, conversation_id: uuid.UUID) -> None:
+        """Take the row's lock for the rest of this transaction: later writers of the log wait."""
+        row = self.filter(pk=conversation_id).select_for_update(no_key=True)
+        list(row.values_list("pk"))
+
     def visible_to(self, user: User) -> ConversationQuerySet:
         """Keep what this user may know of: his own, not deleted."""
         return self.alive().filter(owner=user)

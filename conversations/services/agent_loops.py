@@ -7,11 +7,9 @@ from functools import partial
 from django.db import transaction
 from django.db.models import F
 
-from conversations.agent.settling import error_for, state_changed
+from conversations.agent.settling import settlement, state_changed
 from conversations.bus import get_bus
 from conversations.dispatch import request_turn
-from conversations.events.base import EventSource, NewEvent
-from conversations.events.observations import ErrorObservation
 from conversations.events.states import AgentState
 from conversations.exceptions import ConversationGoneError, InvalidInputError
 from conversations.models import Control, Conversation, LoopLease
@@ -64,18 +62,10 @@ def loop_stop(*, conversation: Conversation, state: AgentState = AgentState.STOP
         ):
             transaction.on_commit(partial(get_bus().publish, row.pk))
             return
-        events = [_not_executed(event_id) for event_id in unsettled_action_ids(row.pk)]
+        events = [settlement(event_id, "stopped") for event_id in unsettled_action_ids(row.pk)]
         if events or row.agent_state != state:
             event_append(conversation_id=row.pk, events=[*events, state_changed(state)])
         lease.update(served=F("requested"))
-
-
-def _not_executed(event_id: int) -> NewEvent:
-    return NewEvent(
-        source=EventSource.ENVIRONMENT,
-        body=ErrorObservation(content=error_for("stopped")),
-        cause=event_id,
-    )
 
 
 def confirmation_answer(*, conversation: Conversation, answer: AgentState) -> None:

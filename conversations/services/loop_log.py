@@ -91,8 +91,7 @@ class LoopLog:
     def _stop(self, events: Sequence[NewEvent], only_if_last: int) -> None:
         with write_transaction():
             # The conversation's row first: whoever asks for a stop or sends a message locks it too.
-            row = Conversation.objects.select_for_update(no_key=True)
-            list(row.filter(pk=self._claim.conversation_id).values_list("pk"))
+            Conversation.objects.lock(self._claim.conversation_id)
             lease = LoopLease.objects.get(conversation_id=self._claim.conversation_id)
             state = AgentState.PAUSED if lease.control == Control.PAUSE else AgentState.STOPPED
             states = [state_changed(state)]

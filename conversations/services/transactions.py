@@ -13,6 +13,9 @@ from django.db import close_old_connections, connection, transaction
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: Seconds until a listener tries a read that failed again: no wake-up may come for it.
+RETRY_SECONDS = 1.0
+
 _WRITER = threading.RLock()
 
 

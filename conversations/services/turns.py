@@ -18,7 +18,7 @@ from conversations.agent.llm import LLM
 from conversations.agent.loop import AgentLoop
 from conversations.agent.metrics import Metrics
 from conversations.agent.replay import Replay
-from conversations.agent.settling import error_for, state_changed
+from conversations.agent.settling import settlement, state_changed
 from conversations.bus import get_bus
 from conversations.events.base import EventSource, NewEvent
 from conversations.events.observations import ErrorObservation
@@ -38,14 +38,16 @@ from conversations.services.leases import (
     requested_read,
 )
 from conversations.services.loop_log import LoopLog
-from conversations.services.transactions import in_db_thread, write_transaction
+from conversations.services.transactions import (
+    RETRY_SECONDS,
+    in_db_thread,
+    write_transaction,
+)
 from conversations.services.workspaces import workspace_ensure
 from settings_app.selectors import EffectiveSettings, settings_for
 
 log = structlog.get_logger(__name__)
 
-#: Seconds until a read that failed is tried again: no wake-up may come for it.
-RETRY_SECONDS = 1.0
 _INTERNAL = "The agent's loop met an internal error and ended. Send a message or resume to go on."
 
 
@@ -139,26 +141,16 @@ async def _run(claim: Claim, control: TurnControl, resources: TurnResources) -> 
         await in_db_thread(_fail, claim)
 
 
-def _crashed(open_actions: list[int]) -> list[NewEvent]:
-    """Settle open actions as after a crash: the first may have had its effect."""
-    return [
-        NewEvent(
-            source=EventSource.ENVIRONMENT,
-            body=ErrorObservation(content=error_for("not_executed" if number else "unknown")),
-            cause=event_id,
-        )
-        for number, event_id in enumerate(open_actions)
-    ]
-
-
 def _fail(claim: Claim) -> None:
     """End a turn that met an error of ours in the state `error`, so that a person can go on."""
     try:
         with write_transaction():
-            row = Conversation.objects.select_for_update(no_key=True)
-            list(row.filter(pk=claim.conversation_id).values_list("pk"))
+            Conversation.objects.lock(claim.conversation_id)
+            open_actions = unsettled_action_ids(claim.conversation_id)
             events = [
-                *_crashed(unsettled_action_ids(claim.conversation_id)),
+                # As after a crash: the first may have had its effect.
+                *(settlement(event_id, "unknown") for event_id in open_actions[:1]),
+                *(settlement(event_id, "not_executed") for event_id in open_actions[1:]),
                 NewEvent(source=EventSource.ENVIRONMENT, body=ErrorObservation(content=_INTERNAL)),
                 state_changed(AgentState.ERROR, "internal_error"),
             ]

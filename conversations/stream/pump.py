@@ -15,12 +15,10 @@ from conversations.events.codec import event_to_wire
 from conversations.events.states import AgentState
 from conversations.models import Conversation
 from conversations.selectors import event_rows
-from conversations.services.transactions import in_db_thread
+from conversations.services.transactions import RETRY_SECONDS, in_db_thread
 
 log = structlog.get_logger(__name__)
 
-#: Seconds until a read that failed is tried again: no wake-up may come for it.
-RETRY_SECONDS = 1.0
 #: Sent to sockets of a deleted conversation; it is not stored, so it has no id (CONTRACT 8.4).
 GONE: JSONObject = {
     "observation": "agent_state_changed",

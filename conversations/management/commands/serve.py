@@ -61,9 +61,8 @@ class Command(BaseCommand):
     def _check_database() -> None:
         """Raise CommandError unless the database answers and is up to date."""
         try:
-            plan = MigrationExecutor(connection).migration_plan(
-                MigrationExecutor(connection).loader.graph.leaf_nodes()
-            )
+            migrations = MigrationExecutor(connection)
+            plan = migrations.migration_plan(migrations.loader.graph.leaf_nodes())
         except DatabaseError as error:
             message = f"The database does not answer: {error}"
             raise CommandError(message) from error
