@@ -52,6 +52,14 @@ def test_a_server_without_bubblewrap_refuses_and_names_the_package(
     assert "Traceback" not in done.stderr
 
 
+def test_a_network_for_sandboxes_is_refused_before_the_server_listens(data_dir: Path) -> None:
+    done = manage(data_dir, "serve", "--port", str(free_port()), SANDBOX_NETWORK="on")
+    assert done.returncode == 1
+    assert "SANDBOX_NETWORK is on" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "listens" not in done.stdout
+
+
 def test_a_database_that_was_not_migrated_is_said(tmp_path: Path) -> None:
     done = manage(tmp_path / "empty", "serve", "--port", str(free_port()))
     assert done.returncode == 1

@@ -81,7 +81,7 @@ class Command(BaseCommand):
             )
             raise CommandError(message)
         try:
-            LocalRuntimeProvider().check()
+            LocalRuntimeProvider(network=settings.SANDBOX_NETWORK).check()
         except RuntimeUnavailableError as error:
             raise CommandError(str(error)) from error
         self._check_database()
