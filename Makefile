@@ -37,13 +37,13 @@ run: migrate ## Serve on 127.0.0.1:3000 (HOST, PORT)
 demo: migrate ## See an agent work on a task now; leaves the server running
 	@$(MANAGE) demo --host $(HOST) --port $(PORT)
 
-test: test-sqlite test-postgresql ## All tests, then those of the database on PostgreSQL
+test: test-sqlite test-postgresql ## All tests on SQLite, then on PostgreSQL
 
 test-sqlite: setup-dev
 	@$(RUN) -m pytest -n 2 --dist worksteal
 
 test-postgresql: setup-dev
-	@sh scripts/test_on_postgresql.sh $(RUN) -n 2 --dist worksteal tests/services
+	@sh scripts/test_on_postgresql.sh $(RUN) -n 2 --dist worksteal
 
 lint: setup-dev ## Format, rules, types, imports, migrations, settings: check all
 	@$(RUN) -m ruff format --check .

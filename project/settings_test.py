@@ -9,7 +9,8 @@ from pathlib import Path
 
 from project import env
 
-_test_database_url = env.variable("TEST_DATABASE_URL")
+#: The PostgreSQL that this run is for; empty for SQLite.
+TEST_DATABASE_URL = env.variable("TEST_DATABASE_URL")
 _folder = Path(tempfile.mkdtemp(prefix="handrail-test-"))
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 env.environment_replace(
@@ -22,9 +23,9 @@ env.environment_replace(
 from project.settings import *  # noqa: E402, F403  # only now: they read the environment as they load
 from project.settings import DATABASES  # noqa: E402  # named, so that it can be changed
 
-if _test_database_url:
+if TEST_DATABASE_URL:
     DATABASES["default"] = {
-        **env.database_parse("TEST_DATABASE_URL", _test_database_url),
+        **env.database_parse("TEST_DATABASE_URL", TEST_DATABASE_URL),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }

@@ -10,6 +10,7 @@ from django.db import connections
 
 from settings_app.models import User
 from settings_app.services import local_user_get
+from tests.databases import databases_drop
 from tests.scripted_llm import ScriptedLLMServer
 from tests.serving import Server
 
@@ -19,6 +20,12 @@ def _database_thread_lets_go(django_db_setup: None) -> Iterator[None]:
     """Close the connection of the thread that async code shares before its database is dropped."""
     yield
     SyncToAsync.single_thread_executor.submit(connections.close_all).result(timeout=10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server_databases_go() -> Iterator[None]:
+    yield
+    databases_drop()
 
 
 @pytest.fixture(scope="session")

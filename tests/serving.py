@@ -17,9 +17,9 @@ from typing import Any
 import socketio
 
 from conversations.events.states import WORKING_STATES
+from tests.databases import ROOT, database_environment
 from tests.waiting import DEADLINE_SECONDS, until_true
 
-ROOT = Path(__file__).parent.parent
 JSON = {"Content-Type": "application/json"}
 
 
@@ -33,7 +33,8 @@ def free_port() -> int:
 class Server:
     """`manage.py serve` on a data directory; it can be killed and started again, on its port."""
 
-    def __init__(self, data_dir: Path, **environment: str) -> None:
+    def __init__(self, data_dir: Path, *, beside: Server | None = None, **environment: str) -> None:
+        """Name the place; a server `beside` another shares its database."""
         self.data_dir = data_dir
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
@@ -41,10 +42,16 @@ class Server:
             "PATH": os.defpath,
             "HOME": str(data_dir),
             "DATA_DIR": str(data_dir),
+            **(database_environment(data_dir) if beside is None else beside.database),
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self._migrated = False
+
+    @property
+    def database(self) -> dict[str, str]:
+        """Give what the environment of this server says of its database."""
+        url = self._environment.get("DATABASE_URL")
+        return {"DATABASE_URL": url} if url else {}
 
     @property
     def log(self) -> str:
@@ -58,11 +65,7 @@ class Server:
         return self._process.pid
 
     def start(self) -> None:
-        """Migrate, start, and wait until it answers."""
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        if not self._migrated:
-            self._manage("migrate", "--verbosity", "0").wait(60)
-            self._migrated = True
+        """Start, and wait until it answers."""
         self._process = self._manage("serve", "--port", str(self.port))
         process = self._process
         until_true(lambda: process.poll() is not None or self.is_up(), seconds=60)

@@ -12,14 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import ROOT, Server, free_port
+from tests.databases import ROOT, database_environment
+from tests.serving import Server, free_port
+
+#: What the environment says of the database of a data directory.
+_DATABASES: dict[Path, dict[str, str]] = {}
 
 
 def manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    database = _DATABASES.get(data_dir, {})
     return subprocess.run(  # noqa: S603  # our own command line
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={"PATH": os.defpath, "DATA_DIR": str(data_dir), **environment},
+        env={"PATH": os.defpath, "DATA_DIR": str(data_dir), **database, **environment},
         capture_output=True,
         text=True,
         timeout=100,
@@ -30,7 +35,7 @@ def manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.Co
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
-    assert manage(folder, "migrate").returncode == 0
+    _DATABASES[folder] = database_environment(folder)
     return folder
 
 
@@ -61,7 +66,9 @@ def test_a_network_for_sandboxes_is_refused_before_the_server_listens(data_dir: 
 
 
 def test_a_database_that_was_not_migrated_is_said(tmp_path: Path) -> None:
-    done = manage(tmp_path / "empty", "serve", "--port", str(free_port()))
+    folder = tmp_path / "empty"
+    _DATABASES[folder] = database_environment(folder, migrated=False)
+    done = manage(folder, "serve", "--port", str(free_port()))
     assert done.returncode == 1
     assert "run manage.py migrate first" in done.stderr
     assert "Traceback" not in done.stderr

@@ -94,7 +94,7 @@ def test_a_server_that_was_frozen_behind_its_successor_stores_nothing(
     conversation_id = server.create("Do it once. [frozen]")
     until_true(lambda: lines(server, conversation_id) == ["once"])
     server.signal(signal.SIGSTOP)
-    successor = Server(server.data_dir, LEASE_SECONDS="1.5")
+    successor = Server(server.data_dir, beside=server, LEASE_SECONDS="1.5")
     successor.start()
     try:
         assert successor.wait_for_rest(conversation_id) == "finished"
