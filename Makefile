@@ -6,7 +6,7 @@ PORT ?= 3000
 RUN := $(VENV)/bin/python
 MANAGE := $(RUN) manage.py
 
-.PHONY: help setup setup-dev migrate run demo test test-sqlite test-postgresql lint fix lock
+.PHONY: help setup setup-dev migrate run demo test test-sqlite test-postgresql chaos lint fix lock
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -44,6 +44,10 @@ test-sqlite: setup-dev
 
 test-postgresql: setup-dev
 	@sh scripts/test_on_postgresql.sh $(RUN) -n 2 --dist worksteal
+
+chaos: setup-dev ## The long runs with kills and load, on SQLite, then on PostgreSQL
+	@$(RUN) -m pytest -m chaos
+	@sh scripts/test_on_postgresql.sh $(RUN) -m chaos
 
 lint: setup-dev ## Format, rules, types, imports, migrations, settings: check all
 	@$(RUN) -m ruff format --check .

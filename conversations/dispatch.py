@@ -35,6 +35,13 @@ def _wake(conversation_id: UUID) -> None:
         executor.wake(conversation_id)
 
 
+def lease_create(conversation_id: UUID, *, wanted: bool) -> None:
+    """Store the lease of a new conversation; `wanted`: with its first request for a turn."""
+    LoopLease.objects.create(conversation_id=conversation_id, requested=int(wanted))
+    if wanted:
+        transaction.on_commit(partial(_wake, conversation_id))
+
+
 def request_turn(conversation_id: UUID) -> None:
     """Count one more request for a turn; the executor is woken after the commit."""
     LoopLease.objects.filter(conversation_id=conversation_id).update(requested=F("requested") + 1)

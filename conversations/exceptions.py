@@ -46,6 +46,12 @@ class InvalidInputError(HandrailError):
     code = "invalid_input"
 
 
+class IdempotencyKeyReusedError(HandrailError):
+    """This Idempotency-Key was used for another request: take a new key for a new conversation."""
+
+    code = "idempotency_key_reused"
+
+
 class SettingsNotFoundError(HandrailError):
     """Settings not found"""  # noqa: D400  # the wire text of CONTRACT section 4
 

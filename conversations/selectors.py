@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Case, CharField, Count, F, Q, QuerySet, Value, When
+from django.db.models.functions import Cast, Concat, Substr
 from django.utils import timezone
 
 from conversations.events.actions import ACTIONS
-from conversations.events.codec import EventRow
+from conversations.events.codec import EventRow, event_shows
 from conversations.models import Control, Conversation, EventRecord, LoopLease
-from conversations.models.loop_lease import is_running
+from conversations.models.conversation import ConversationQuerySet
+from conversations.models.loop_lease import Status, is_running
 
 if TYPE_CHECKING:
     from settings_app.models import User
 
 #: Rows that one query reads from a log.
 CHUNK = 100
+#: Chunks that one search in a log reads at the most.
+SEARCH_CHUNKS = 20
+#: The place of a conversation in the list: created_at and id, the newest first.
+PageKey = tuple[datetime, UUID]
 _EXECUTABLE = frozenset(kind for kind, cls in ACTIONS.items() if cls.executable)
 _ITEM_COLUMNS = (
     "id",
@@ -49,7 +55,7 @@ def _item(row: dict[str, Any]) -> dict[str, Any]:
         "selected_repository": row["selected_repository"] or None,
         "created_at": row["created_at"].isoformat(),
         "last_updated_at": row["last_updated_at"].isoformat(),
-        "status": "RUNNING" if row["running"] else "STOPPED",
+        "status": (Status.RUNNING if row["running"] else Status.STOPPED).value,
     }
 
 
@@ -60,17 +66,67 @@ def conversation_item(*, user: User, conversation_id: UUID) -> dict[str, Any] | 
     return _item(row) if row else None
 
 
-def conversation_items(*, user: User, limit: int) -> list[dict[str, Any]]:
-    """Give the newest items that are not over age. One query."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationFilter:
+    """Which conversations of a user are meant; an empty field filters nothing."""
+
+    selected_repository: str = ""
+    #: RUNNING or STOPPED.
+    status: str = ""
+    #: Part of the title as it is shown, in either case (on SQLite: of ASCII letters).
+    query: str = ""
+
+
+ALL: Final = ConversationFilter()
+
+
+def _listed(user: User, wanted: ConversationFilter) -> ConversationQuerySet:
     youngest = timezone.now() - timedelta(seconds=settings.CONVERSATION_MAX_AGE_SECONDS)
-    rows = (
-        Conversation.objects.visible_to(user)
-        .filter(created_at__gt=youngest)
-        .order_by("-created_at", "-id")
-        .annotate(running=is_running())
-        .values(*_ITEM_COLUMNS, "running")[:limit]
-    )
-    return [_item(row) for row in rows]
+    rows = Conversation.objects.visible_to(user).filter(created_at__gt=youngest)
+    if wanted.selected_repository:
+        rows = rows.filter(selected_repository=wanted.selected_repository)
+    if wanted.status:
+        running = Q(pk__in=LoopLease.objects.running().values("conversation"))
+        rows = rows.filter(running if wanted.status == Status.RUNNING else ~running)
+    if wanted.query:
+        rows = rows.alias(shown=_shown_title()).filter(shown__icontains=wanted.query)
+    return rows
+
+
+def _shown_title() -> Case:
+    """Give the title as lists show it, to search in."""
+    number = Substr(Cast("id", CharField()), 1, 5)
+    return Case(When(title="", then=Concat(Value("Conversation "), number)), default=F("title"))
+
+
+def conversation_page(
+    *,
+    user: User,
+    limit: int,
+    after: PageKey | None = None,
+    wanted: ConversationFilter = ALL,
+) -> tuple[list[dict[str, Any]], PageKey | None]:
+    """Give the newest items behind `after` that are not over age, and where the next page begins.
+
+    One query, on the index `conversation_newest_first`. The second value is None on the last page.
+    """
+    rows = _listed(user, wanted).order_by("-created_at", "-id")
+    if after is not None:
+        created_at, conversation_id = after
+        # In this form both databases read one range of the index; the plain OR takes two.
+        rows = rows.filter(created_at__lte=created_at).filter(
+            Q(created_at__lt=created_at) | Q(id__lt=conversation_id)
+        )
+    found = list(rows.annotate(running=is_running()).values(*_ITEM_COLUMNS, "running")[: limit + 1])
+    items = [_item(row) for row in found[:limit]]
+    if len(found) <= limit:
+        return items, None
+    return items, (found[limit - 1]["created_at"], found[limit - 1]["id"])
+
+
+def conversation_count(*, user: User, wanted: ConversationFilter = ALL) -> int:
+    """Give how many items all pages together hold. One query."""
+    return _listed(user, wanted).count()
 
 
 def event_rows(*, conversation_id: UUID, after: int = -1, limit: int = CHUNK) -> list[EventRow]:
@@ -87,6 +143,57 @@ def all_event_rows(*, conversation_id: UUID) -> Iterator[EventRow]:
     while rows := event_rows(conversation_id=conversation_id, after=after):
         yield from rows
         after = rows[-1].event_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events of a log are meant, and in which direction; ids are inclusive."""
+
+    start_id: int
+    end_id: int
+    reverse: bool = False
+    #: A word of the wire, for actions and observations alike; empty for all.
+    kind: str = ""
+    source: str = ""
+    #: Text that an event shows, in either case; empty for all.
+    text: str = ""
+
+
+def event_page(
+    *, conversation_id: UUID, wanted: EventFilter, limit: int
+) -> tuple[list[EventRow], int | None]:
+    """Give at most `limit` events, and the id where the next page begins, None where none does.
+
+    A search for text reads up to 2,000 events; then it gives what it has found so far.
+    """
+    size = CHUNK if wanted.text else limit + 1
+    found: list[EventRow] = []
+    for _ in range(SEARCH_CHUNKS):
+        chunk = [record.to_row() for record in _filtered(conversation_id, wanted)[: size + 1]]
+        for row in chunk[:size]:
+            if wanted.text and not event_shows(row, wanted.text):
+                continue
+            if len(found) == limit:
+                return found, row.event_id
+            found.append(row)
+        if len(chunk) <= size:
+            return found, None
+        at = chunk[size].event_id
+        wanted = replace(wanted, end_id=at) if wanted.reverse else replace(wanted, start_id=at)
+    return found, wanted.end_id if wanted.reverse else wanted.start_id
+
+
+def _filtered(conversation_id: UUID, wanted: EventFilter) -> QuerySet[EventRecord]:
+    rows = EventRecord.objects.filter(
+        conversation_id=conversation_id,
+        event_id__gte=wanted.start_id,
+        event_id__lte=wanted.end_id,
+    )
+    if wanted.kind:
+        rows = rows.filter(Q(action=wanted.kind) | Q(observation=wanted.kind))
+    if wanted.source:
+        rows = rows.filter(source=wanted.source)
+    return rows.order_by("-event_id" if wanted.reverse else "event_id")
 
 
 def unsettled_action_ids(conversation_id: UUID) -> list[int]:

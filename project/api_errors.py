@@ -9,12 +9,14 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.http import Http404, JsonResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 
 from conversations.exceptions import (
     ConversationGoneError,
     FencedError,
     HandrailError,
+    IdempotencyKeyReusedError,
     InvalidInputError,
     InvalidTrajectoryError,
     LLMKeyMissingError,
@@ -43,6 +45,7 @@ STATUS_OF: Final[dict[type[HandrailError], int]] = {
     ConversationGoneError: 404,
     FencedError: 409,
     LogMovedError: 409,
+    IdempotencyKeyReusedError: 409,
     RuntimeUnavailableError: 503,
 }
 INTERNAL_ERROR: Final = (
@@ -50,8 +53,10 @@ INTERNAL_ERROR: Final = (
 )
 
 
-def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:  # noqa: ARG001  # DRF's
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     """Answer for whatever a view of the API has raised; never a traceback, never None."""
+    if isinstance(exc, exceptions.ValidationError):
+        return _of_validation_error(exc, context)
     if isinstance(exc, exceptions.APIException | Http404 | PermissionDenied):
         return _of_api_exception(exc)
     if isinstance(exc, HandrailError) and (status := _status_of(exc)):
@@ -82,6 +87,14 @@ def _domain_body(exc: HandrailError, *, status: int) -> Body:
             return {"message": _clean(str(exc)), "code": exc.code}
 
 
+def _of_validation_error(exc: exceptions.ValidationError, context: Mapping[str, Any]) -> Response:
+    request = context.get("request")
+    reads = request is not None and request.method in SAFE_METHODS
+    # Where nothing else is said: what can be wrong with a GET is its query.
+    place = getattr(exc, "place", "query" if reads else "body")
+    return Response(_invalid(list(_flat(exc.get_full_details(), (place,)))), status=422)
+
+
 def _of_api_exception(exc: exceptions.APIException | Http404 | PermissionDenied) -> Response:
     if isinstance(exc, Http404):
         exc = exceptions.NotFound()
@@ -93,8 +106,6 @@ def _of_api_exception(exc: exceptions.APIException | Http404 | PermissionDenied)
         headers["Retry-After"] = str(max(1, int(wait)))
     if challenge := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
-    if isinstance(exc, exceptions.ValidationError):
-        return Response(_invalid(list(_flat(exc.get_full_details(), ("body",)))), status=422)
     message = str(exc.detail)
     if isinstance(exc, exceptions.ParseError):
         return Response(_invalid([(("body",), message, "parse_error")]), status=422)

@@ -19,6 +19,7 @@ from conversations.agent.litellm_client import LiteLLMClient, clients_close, war
 from conversations.executors.in_process import InProcessExecutor
 from conversations.runtime.local import LocalRuntimeProvider
 from conversations.services.lease_keeper import LeaseKeeper
+from conversations.services.titles import TitleMaker
 from conversations.services.turns import TurnResources
 from conversations.stream.server import Stream
 from project.guard import Guard
@@ -32,7 +33,7 @@ def _llm_for(user: EffectiveSettings) -> LiteLLMClient:
     return LiteLLMClient(model=user.llm_model, api_key=user.llm_api_key, base_url=user.llm_base_url)
 
 
-def _resources() -> TurnResources:
+def _resources(titles: TitleMaker) -> TurnResources:
     return TurnResources(
         runtimes=LocalRuntimeProvider(
             command_timeout=settings.SANDBOX_TIMEOUT,
@@ -40,6 +41,7 @@ def _resources() -> TurnResources:
             network=settings.SANDBOX_NETWORK,
         ),
         llm_for=_llm_for,
+        titles=titles,
         keeper=LeaseKeeper(),
         process=f"{socket.gethostname()[:64]}:{os.getpid()}",
     )
@@ -49,13 +51,15 @@ class _Lifespan:
     """What starts with the server and ends with it."""
 
     def __init__(self) -> None:
+        self._titles = TitleMaker(llm_for=_llm_for)
         self._executor: InProcessExecutor | None = None
 
     async def start(self) -> None:
         """Run what is wanted; load the LLM library aside, so that the first task need not wait."""
-        resources = _resources()
+        resources = _resources(self._titles)
         await asyncio.to_thread(resources.runtimes.check)
         threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True).start()
+        await self._titles.start()
         self._executor = InProcessExecutor(resources)
         await self._executor.start()
 
@@ -63,6 +67,7 @@ class _Lifespan:
         """End what runs; it goes on where the next process starts."""
         if self._executor is not None:
             await self._executor.stop()
+        await self._titles.stop()
         await clients_close()
 
 

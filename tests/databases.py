@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 from django.conf import settings
 from psycopg import sql
 
 ROOT = Path(__file__).parent.parent
+_ROWS = """
+SELECT (SELECT count(*) FROM conversations_conversation WHERE id = :id)
+     + (SELECT count(*) FROM conversations_looplease WHERE conversation_id = :id)
+     + (SELECT count(*) FROM conversations_eventrecord WHERE conversation_id = :id)
+"""
 _made: list[str] = []
 
 
@@ -71,6 +79,20 @@ def database_environment(data_dir: Path, *, migrated: bool = True) -> dict[str, 
         file = _sqlite_template() / "handrail.sqlite3"
         shutil.copy(file, data_dir / file.name)
     return {}
+
+
+def rows_of(environment: Mapping[str, str], conversation_id: str) -> int:
+    """Count what a server's database still holds of a conversation, in all tables."""
+    if url := environment.get("DATABASE_URL"):
+        statement = _ROWS.replace(":id", "%(id)s").encode()
+        with psycopg.connect(url) as connection:
+            row = connection.execute(statement, {"id": UUID(conversation_id)}).fetchone()
+    else:
+        file = Path(environment["DATA_DIR"]) / "handrail.sqlite3"
+        with closing(sqlite3.connect(file, timeout=10)) as connection:
+            row = connection.execute(_ROWS, {"id": conversation_id}).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def databases_drop() -> None:

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,20 @@ def free_port() -> int:
 class Server:
     """`manage.py serve` on a data directory; it can be killed and started again, on its port."""
 
-    def __init__(self, data_dir: Path, *, beside: Server | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        beside: Server | None = None,
+        entry: Sequence[str] = ("manage.py",),
+        **environment: str,
+    ) -> None:
         """Name the place; a server `beside` another shares its database."""
+        self._entry = entry
         self.data_dir = data_dir
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self._environment = {
+        self.environment = {
             "PATH": os.defpath,
             "HOME": str(data_dir),
             "DATA_DIR": str(data_dir),
@@ -50,7 +58,7 @@ class Server:
     @property
     def database(self) -> dict[str, str]:
         """Give what the environment of this server says of its database."""
-        url = self._environment.get("DATABASE_URL")
+        url = self.environment.get("DATABASE_URL")
         return {"DATABASE_URL": url} if url else {}
 
     @property
@@ -74,9 +82,9 @@ class Server:
     def _manage(self, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.data_dir / "test-server.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603  # our own command line
-                [sys.executable, "manage.py", *arguments],
+                [sys.executable, *self._entry, *arguments],
                 cwd=ROOT,
-                env=self._environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
@@ -87,6 +95,10 @@ class Server:
             return self.call("GET", "/health") == (200, "OK")
         except OSError:
             return False
+
+    def has_ended(self) -> bool:
+        """Whether its process has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def kill(self) -> None:
         """Kill it with -9."""

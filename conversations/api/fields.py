@@ -7,12 +7,20 @@ from typing import Any, NoReturn
 
 from rest_framework import serializers
 
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def _refuse(wanted: str, value: object) -> NoReturn:
     msg = f"must be {wanted}, not {type(value).__name__}"
     raise serializers.ValidationError(msg, code="type_error")
+
+
+class HeaderError(serializers.ValidationError):
+    """A header of the request is wrong: 422, as for a field."""
+
+    place = "header"
 
 
 class TextField(serializers.CharField):
@@ -31,6 +39,17 @@ class TextField(serializers.CharField):
         elif data is not None and data is not serializers.empty:
             _refuse("a string", data)
         return super().run_validation(data)
+
+
+class LimitField(serializers.IntegerField):
+    """How many items a page holds: 20, or what is asked for; more than 100 is taken as 100."""
+
+    def __init__(self) -> None:
+        super().__init__(default=DEFAULT_LIMIT, min_value=1)
+
+    def to_internal_value(self, data: Any) -> int:
+        """Clamp."""
+        return min(super().to_internal_value(data), MAX_LIMIT)
 
 
 class RepositoryField(serializers.Field[str, Any, Any, Any]):

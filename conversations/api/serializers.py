@@ -7,14 +7,19 @@ from typing import Any
 from rest_framework import serializers
 
 from conversations.agent.replay import recording_from_json
-from conversations.api.fields import RepositoryField, TextField
+from conversations.api.fields import LimitField, RepositoryField, TextField
+from conversations.api.pagination import PageIdField
+from conversations.events.actions import ACTIONS
+from conversations.events.base import EventSource
+from conversations.events.observations import OBSERVATIONS
 from conversations.exceptions import InvalidTrajectoryError
-from conversations.models import Conversation
+from conversations.models import Conversation, EventRecord
+from conversations.models.loop_lease import Status
 from conversations.services.messages import MAX_IMAGES, MAX_TEXT
 
 MAX_TITLE = 255
-DEFAULT_LIMIT = 20
-MAX_LIMIT = 100
+#: The largest number that an event's column holds.
+_LARGEST_ID = 2**63 - 1
 
 
 class ConversationCreateSerializer(serializers.Serializer[Conversation]):
@@ -51,11 +56,31 @@ class ConversationPatchSerializer(serializers.Serializer[Conversation]):
         return value
 
 
-class ListQuerySerializer(serializers.Serializer[Conversation]):
-    """GET /api/conversations: a larger limit than 100 is taken as 100."""
+class ConversationFilterSerializer(serializers.Serializer[Conversation]):
+    """GET /api/conversations/count: which conversations. An empty filter is none."""
 
-    limit = serializers.IntegerField(default=DEFAULT_LIMIT, min_value=1)
+    selected_repository = TextField(default="", max_length=255)
+    status = serializers.ChoiceField(choices=["", *Status], default="")
+    query = TextField(default="", max_length=MAX_TITLE)
 
-    def validate_limit(self, value: int) -> int:
-        """Clamp."""
-        return min(value, MAX_LIMIT)
+
+class ListQuerySerializer(ConversationFilterSerializer):
+    """GET /api/conversations: which ones, and which page of them."""
+
+    limit = LimitField()
+    page_id = PageIdField(default=None)
+
+
+class EventsQuerySerializer(serializers.Serializer[EventRecord]):
+    """GET /api/conversations/<id>/events: ids are inclusive; `type` is a word of the wire."""
+
+    start_id = serializers.IntegerField(default=0, min_value=0, max_value=_LARGEST_ID)
+    end_id = serializers.IntegerField(default=_LARGEST_ID, min_value=0, max_value=_LARGEST_ID)
+    reverse = serializers.BooleanField(default=False)
+    limit = LimitField()
+    type = serializers.ChoiceField(choices=["", *sorted({*ACTIONS, *OBSERVATIONS})], default="")
+    # The metaclass takes the field off the class: it hides nothing of the base.
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        choices=["", *EventSource], default=""
+    )
+    query = TextField(default="", max_length=1000)

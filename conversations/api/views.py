@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from typing import Any, cast
 from uuid import UUID
 
 from django.http import JsonResponse
-from rest_framework.exceptions import ParseError
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
+from conversations.api.fields import HeaderError
+from conversations.api.pagination import page_id
 from conversations.api.serializers import (
     ConversationCreateSerializer,
+    ConversationFilterSerializer,
     ConversationPatchSerializer,
+    EventsQuerySerializer,
     ListQuerySerializer,
 )
 from conversations.events.codec import event_to_wire
 from conversations.exceptions import ConversationGoneError
 from conversations.models import Conversation
 from conversations.selectors import (
+    ConversationFilter,
+    EventFilter,
     all_event_rows,
+    conversation_count,
     conversation_get,
     conversation_item,
-    conversation_items,
+    conversation_page,
+    event_page,
 )
+from conversations.services.agent_loops import loop_start, loop_stop
 from conversations.services.conversations import (
+    RequestKey,
     conversation_create,
     conversation_delete,
     conversation_rename,
-    conversation_title_derive,
 )
+from conversations.services.titles import title_generate
 from settings_app.models import User
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_REQUEST_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 def _user(request: Request) -> User:
@@ -50,6 +65,11 @@ def _find(request: Request, text: str) -> Conversation | None:
     return conversation_get(user=_user(request), conversation_id=_id(text))
 
 
+def _checked(serializer: serializers.BaseSerializer[Any]) -> dict[str, Any]:
+    serializer.is_valid(raise_exception=True)
+    return cast("dict[str, Any]", serializer.validated_data)
+
+
 def _body(request: Request) -> Any:
     if request.stream is None:
         # DRF reads no body as {}: the answer "ok" would hide that nothing arrived.
@@ -58,64 +78,157 @@ def _body(request: Request) -> Any:
     return request.data
 
 
-class ConversationListView(APIView):
-    """POST and GET /api/conversations."""
+def _request_key(request: Request) -> RequestKey | None:
+    """Read the header Idempotency-Key. Bodies are the same where they say the same."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _REQUEST_KEY.fullmatch(key):
+        raise HeaderError(
+            {"Idempotency-Key": "must be 1 to 255 visible ASCII characters without blanks"}
+        )
+    body = json.dumps(request.data, sort_keys=True).encode()
+    return RequestKey(key=key, digest=hashlib.sha256(body).hexdigest())
 
-    def post(self, request: Request) -> Response:
+
+class ConversationViewSet(ViewSet):
+    """/api/conversations and /api/conversations/<id>."""
+
+    lookup_url_kwarg = "conversation_id"
+    lookup_value_converter = "str"
+
+    def create(self, request: Request) -> Response:
         """Create a conversation; the answer leaves when everything is stored."""
-        serializer = ConversationCreateSerializer(data=_body(request))
-        serializer.is_valid(raise_exception=True)
-        given = {name: value for name, value in serializer.validated_data.items() if value}
+        fields = _checked(ConversationCreateSerializer(data=_body(request)))
+        given = {name: value for name, value in fields.items() if value}
         given["recording"] = given.pop("replay_json", None)
-        conversation = conversation_create(owner=_user(request), **given)
+        conversation = conversation_create(
+            owner=_user(request), request_key=_request_key(request), **given
+        )
         return Response({"status": "ok", "conversation_id": conversation.pk.hex})
 
-    def get(self, request: Request) -> Response:
-        """List the newest conversations."""
-        query = ListQuerySerializer(data=request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        items = conversation_items(user=_user(request), limit=query.validated_data["limit"])
-        return Response({"results": items, "next_page_id": None})
+    def list(self, request: Request) -> Response:
+        """List a page of conversations, the newest first."""
+        query = _checked(ListQuerySerializer(data=request.query_params.dict()))
+        items, next_key = conversation_page(
+            user=_user(request),
+            limit=query.pop("limit"),
+            after=query.pop("page_id"),
+            wanted=ConversationFilter(**query),
+        )
+        return Response({"results": items, "next_page_id": page_id(next_key) if next_key else None})
 
+    @action(detail=False)
+    def count(self, request: Request) -> Response:
+        """Give the number of conversations that the list holds."""
+        query = _checked(ConversationFilterSerializer(data=request.query_params.dict()))
+        wanted = ConversationFilter(**query)
+        return Response(conversation_count(user=_user(request), wanted=wanted))
 
-class ConversationView(APIView):
-    """GET, PATCH and DELETE /api/conversations/<id>."""
-
-    def get(self, request: Request, conversation_id: str) -> JsonResponse:
+    def retrieve(self, request: Request, conversation_id: str) -> JsonResponse:
         """Give one item, or null."""
         found = _id(conversation_id)
         item = found and conversation_item(user=_user(request), conversation_id=found)
         # DRF would answer None with an empty body; the web client wants the word.
         return JsonResponse(item or None, safe=False)
 
-    def patch(self, request: Request, conversation_id: str) -> Response:
-        """Rename; a blank title asks for a made one."""
-        serializer = ConversationPatchSerializer(data=_body(request))
-        serializer.is_valid(raise_exception=True)
+    def partial_update(self, request: Request, conversation_id: str) -> Response:
+        """Rename; a blank title asks for a made one. False where there is no such conversation."""
+        title = _checked(ConversationPatchSerializer(data=_body(request)))["title"]
         conversation = _find(request, conversation_id)
         if conversation is None:
             return Response(data=False)
-        title = serializer.validated_data["title"]
         if title:
-            conversation_rename(conversation=conversation, title=title)
-        else:
-            conversation_title_derive(conversation=conversation)
-        return Response(data=True)
+            return Response(conversation_rename(conversation=conversation, title=title))
+        return Response(title_generate(conversation=conversation))
 
-    def delete(self, request: Request, conversation_id: str) -> Response:
+    def destroy(self, request: Request, conversation_id: str) -> Response:
         """Delete at once; what is left to clear away is cleared away later."""
         conversation = _find(request, conversation_id)
         deleted = conversation is not None and conversation_delete(conversation=conversation)
         return Response(data=deleted)
 
 
-class TrajectoryView(APIView):
-    """GET /api/conversations/<id>/trajectory."""
+class InsideConversationViewSet(ViewSet):
+    """Everything below /api/conversations/<id>/: for an unknown id it is 404, whatever follows."""
 
-    def get(self, request: Request, conversation_id: str) -> Response:
-        """Give every event with its metadata, in order."""
-        conversation = _find(request, conversation_id)
+    lookup_url_kwarg = "conversation_id"
+    lookup_value_converter = "str"
+    conversation: Conversation
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Find the conversation before anything else; raises ConversationGoneError."""
+        super().initial(request, *args, **kwargs)
+        conversation = _find(request, kwargs["conversation_id"])
         if conversation is None:
             raise ConversationGoneError
-        rows = all_event_rows(conversation_id=conversation.pk)
+        self.conversation = conversation
+
+    @action(detail=True)
+    def trajectory(self, request: Request, conversation_id: str) -> Response:
+        """Give every event with its metadata, in order."""
+        rows = all_event_rows(conversation_id=self.conversation.pk)
         return Response({"trajectory": [event_to_wire(row, with_metadata=True) for row in rows]})
+
+    @action(detail=True)
+    def events(self, request: Request, conversation_id: str) -> Response:
+        """Give a page of events; `next_id` is the start_id (reverse: end_id) of the next one."""
+        query = _checked(EventsQuerySerializer(data=request.query_params.dict()))
+        rows, next_id = event_page(
+            conversation_id=self.conversation.pk,
+            limit=query["limit"],
+            wanted=EventFilter(
+                start_id=query["start_id"],
+                end_id=query["end_id"],
+                reverse=query["reverse"],
+                kind=query["type"],
+                source=query["source"],
+                text=query["query"],
+            ),
+        )
+        return Response(
+            {
+                "events": [event_to_wire(row) for row in rows],
+                "has_more": next_id is not None,
+                "next_id": next_id,
+            }
+        )
+
+    @action(detail=True, methods=["post"])
+    def start(self, request: Request, conversation_id: str) -> Response:
+        """Resume a loop that was stopped or paused, or ended in an error."""
+        before = self._status()
+        loop_start(conversation=self.conversation)
+        after = self._status()
+        if before == after:
+            return self._loop_answer(after, "There was nothing to start")
+        return self._loop_answer(after, "Conversation started")
+
+    @action(detail=True, methods=["post"])
+    def stop(self, request: Request, conversation_id: str) -> Response:
+        """Stop the loop; a running command is interrupted within a second."""
+        before = self._status()
+        loop_stop(conversation=self.conversation)
+        message = "Conversation stopped" if before == "RUNNING" else "Conversation was not running"
+        return self._loop_answer(self._status(), message)
+
+    def nothing(self, request: Request, conversation_id: str, rest: str) -> Response:
+        """Answer for an address that nothing stands at."""
+        msg = f"There is nothing at {request.path[:200]}."
+        raise NotFound(msg)
+
+    def _status(self) -> str:
+        item = conversation_item(user=_user(self.request), conversation_id=self.conversation.pk)
+        if item is None:
+            raise ConversationGoneError
+        return str(item["status"])
+
+    def _loop_answer(self, status: str, message: str) -> Response:
+        return Response(
+            {
+                "status": "ok",
+                "conversation_id": self.conversation.pk.hex,
+                "conversation_status": status,
+                "message": message,
+            }
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -142,6 +142,24 @@ def event_message(row: EventRow) -> str:
     content = str(row.payload["content"])
     text = _OBSERVATION_TEXT.get(row.observation)
     return text(content, row.payload["extras"]) if text else content
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def event_shows(row: EventRow, text: str) -> bool:
+    """Whether clients see `text`, in either case, in the event's own fields or its message."""
+    wanted = text.casefold()
+    own = [row.payload.get(key) for key in ("args", "content", "extras")]
+    return any(wanted in shown.casefold() for shown in _texts([event_message(row), *own]))
 
 
 def event_to_wire(row: EventRow, *, with_metadata: bool = False) -> JSONObject:

@@ -70,6 +70,11 @@ class Conversation(models.Model):
     total_tokens = models.BigIntegerField(default=0)
     #: The tombstone: set by delete; the rows go later.
     deleted_at = models.DateTimeField(null=True, blank=True)
+    # Known to the database too: processes of the version before go on while it is migrated.
+    #: The Idempotency-Key of the request that created it, free again when it is deleted.
+    idempotency_key = models.CharField(max_length=255, blank=True, default="", db_default="")
+    #: SHA-256 of that request's body, in hex.
+    idempotency_digest = models.CharField(max_length=64, blank=True, default="", db_default="")
 
     objects = ConversationQuerySet.as_manager()
 
@@ -86,6 +91,13 @@ class Conversation(models.Model):
                 "deleted_at",
                 name="conversation_tombstones",
                 condition=models.Q(deleted_at__isnull=False),
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "idempotency_key"],
+                name="idempotency_key_once",
+                condition=models.Q(idempotency_key__gt=""),
             ),
         ]
 

@@ -19,8 +19,15 @@ class Control(models.TextChoices):
     RESTART = "restart"
 
 
+class Status(models.TextChoices):
+    """What a conversation's `status` says on the wire. Derived from its lease, never stored."""
+
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+
+
 class LoopLeaseQuerySet(models.QuerySet["LoopLease"]):
-    """The three questions about a turn, each asked in one way."""
+    """The questions about a turn, each asked in one way."""
 
     def live(self) -> LoopLeaseQuerySet:
         """Keep what is being run now: by the database's clock, never by a stored status."""
@@ -31,6 +38,13 @@ class LoopLeaseQuerySet(models.QuerySet["LoopLease"]):
         return self.filter(
             Q(requested__gt=F("served")) | Q(lease_expires_at__isnull=False)
         ).exclude(lease_expires_at__gt=Now())
+
+    def running(self) -> LoopLeaseQuerySet:
+        """Keep what the wire calls RUNNING: a turn is wanted or leased."""
+        return self.filter(
+            # The condition of the index `lease_wanted`, so that it can be used.
+            Q(requested__gt=F("served")) | Q(lease_expires_at__isnull=False)
+        ).filter(Q(requested__gt=F("served")) | Q(lease_expires_at__gt=Now()))
 
 
 class LoopLease(models.Model):
@@ -68,8 +82,4 @@ class LoopLease(models.Model):
 
 def is_running() -> Exists:
     """Give the one expression for the wire's RUNNING: a turn is wanted or leased."""
-    return Exists(
-        LoopLease.objects.filter(conversation=OuterRef("pk")).filter(
-            Q(requested__gt=F("served")) | Q(lease_expires_at__gt=Now())
-        )
-    )
+    return Exists(LoopLease.objects.running().filter(conversation=OuterRef("pk")))

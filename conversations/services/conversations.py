@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from conversations.agent.replay import first_message
 from conversations.agent.settling import state_changed
 from conversations.bus import get_bus
-from conversations.dispatch import request_turn
+from conversations.dispatch import lease_create
 from conversations.events.base import JSONObject, NewEvent
 from conversations.events.codec import user_message
 from conversations.events.states import AgentState
-from conversations.exceptions import LLMKeyMissingError, SettingsNotFoundError
+from conversations.exceptions import (
+    HandrailError,
+    IdempotencyKeyReusedError,
+    LLMKeyMissingError,
+    SettingsNotFoundError,
+)
 from conversations.models import Control, Conversation, LoopLease, TitleSource
-from conversations.services.event_log import event_append
+from conversations.services.event_log import log_begin
 from conversations.services.transactions import write_transaction
-from settings_app.selectors import settings_for
+from settings_app.selectors import EffectiveSettings, settings_for
 
 if TYPE_CHECKING:
     from settings_app.models import User
 
-#: Characters of the first message that make the title where no LLM makes a better one.
-TITLE_START = 30
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestKey:
+    """Names a request that may be sent twice: its Idempotency-Key and a digest of its body."""
+
+    key: str
+    digest: str
 
 
 def conversation_create(
@@ -37,74 +48,82 @@ def conversation_create(
     selected_repository: str = "",
     selected_branch: str = "",
     recording: list[JSONObject] | None = None,
+    request_key: RequestKey | None = None,
 ) -> Conversation:
     """Store a conversation with its first events, and ask for its first turn where there is a task.
 
     With a recording (of agent.replay.recording_from_json) neither settings nor a key are needed.
-    Raises SettingsNotFoundError or LLMKeyMissingError; then nothing is stored.
+    With a request key that has created a conversation, gives that one and stores nothing.
+
+    Raises SettingsNotFoundError, LLMKeyMissingError or IdempotencyKeyReusedError; then nothing is
+    stored.
     """
-    user_settings = settings_for(user_id=owner.pk)
-    if recording is None:
-        if user_settings is None:
-            raise SettingsNotFoundError
-        if not user_settings.llm_api_key.strip():
-            raise LLMKeyMissingError
-    elif not initial_user_msg and not image_urls:
+    new = Conversation(
+        owner=owner,
+        selected_repository=selected_repository,
+        selected_branch=selected_branch,
+        replay=recording,
+        idempotency_key=request_key.key if request_key else "",
+        idempotency_digest=request_key.digest if request_key else "",
+    )
+    if recording and not initial_user_msg and not image_urls:
         initial_user_msg = first_message(recording)
-    has_message = bool(initial_user_msg or image_urls)
-    events = _first_events(initial_user_msg, image_urls, works=has_message or bool(recording))
-    now = timezone.now()
+    try:
+        _store(new, _first_events(initial_user_msg, image_urls, works=bool(recording)))
+    except (IntegrityError, HandrailError):
+        # Looked for only now: a first request, the common case, costs no query more.
+        earlier = _created_by(request_key, owner)
+        if earlier is None:
+            raise
+        return earlier
+    return new
+
+
+def _created_by(request_key: RequestKey | None, owner: User) -> Conversation | None:
+    if request_key is None:
+        return None
+    rows = Conversation.objects.visible_to(owner).filter(idempotency_key=request_key.key)
+    earlier = rows.defer("replay").first()
+    if earlier is not None and earlier.idempotency_digest != request_key.digest:
+        raise IdempotencyKeyReusedError
+    return earlier
+
+
+def _store(new: Conversation, events: Sequence[NewEvent]) -> None:
+    user_settings = settings_for(user_id=new.owner_id)
+    if new.replay is None:
+        _check_key(user_settings)
+    new.created_at = new.last_updated_at = timezone.now()
     with write_transaction():
-        conversation = Conversation.objects.create(
-            owner=owner,
-            selected_repository=selected_repository,
-            selected_branch=selected_branch,
-            created_at=now,
-            last_updated_at=now,
-            replay=recording,
-        )
-        LoopLease.objects.create(conversation=conversation)
-        event_append(
-            conversation_id=conversation.pk,
+        log_begin(
+            conversation=new,
             events=events,
             secrets=user_settings.secrets if user_settings else (),
         )
-        if has_message or recording:
-            request_turn(conversation.pk)
-    return conversation
+        lease_create(new.pk, wanted=new.agent_state == AgentState.LOADING)
+
+
+def _check_key(user_settings: EffectiveSettings | None) -> None:
+    if user_settings is None:
+        raise SettingsNotFoundError
+    if not user_settings.llm_api_key.strip():
+        raise LLMKeyMissingError
 
 
 def _first_events(text: str, image_urls: Sequence[str], *, works: bool) -> list[NewEvent]:
-    if not works:
-        return [state_changed(AgentState.AWAITING_USER_INPUT)]
     messages = [user_message(text, tuple(image_urls))] if text or image_urls else []
-    return [*messages, state_changed(AgentState.LOADING)]
+    state = AgentState.LOADING if messages or works else AgentState.AWAITING_USER_INPUT
+    return [*messages, state_changed(state)]
 
 
-def conversation_rename(*, conversation: Conversation, title: str) -> None:
-    """Store a title that a user gave; nothing but his own next one overwrites it."""
+def conversation_rename(*, conversation: Conversation, title: str) -> bool:
+    """Store a title that a user gave; nothing but his own next one overwrites it.
+
+    False where the conversation was deleted meanwhile.
+    """
     with write_transaction():
-        Conversation.objects.alive().filter(pk=conversation.pk).update(
-            title=title, title_source=TitleSource.USER
-        )
-
-
-def conversation_title_derive(*, conversation: Conversation) -> None:
-    """Make a title from the start of the first user message, where a user has not given one."""
-    message = (
-        conversation.eventrecord_set.filter(source="user", action="message")
-        .order_by("event_id")
-        .first()
-    )
-    text = " ".join(str(message.payload["args"]["content"]).split()) if message else ""
-    if not text:
-        return
-    title = text[:TITLE_START] + ("..." if len(text) > TITLE_START else "")
-    with write_transaction():
-        # Compare and swap: a title given meanwhile stays.
-        Conversation.objects.alive().filter(
-            pk=conversation.pk, title=conversation.title, title_source=conversation.title_source
-        ).update(title=title, title_source=TitleSource.GENERATED)
+        alive = Conversation.objects.alive().filter(pk=conversation.pk)
+        return bool(alive.update(title=title, title_source=TitleSource.USER))
 
 
 def conversation_delete(*, conversation: Conversation) -> bool:
@@ -114,7 +133,7 @@ def conversation_delete(*, conversation: Conversation) -> bool:
     """
     with write_transaction():
         alive = Conversation.objects.alive().filter(pk=conversation.pk)
-        if not alive.update(deleted_at=timezone.now()):
+        if not alive.update(deleted_at=timezone.now(), idempotency_key=""):
             return False
         epoch = Conversation.objects.values_list("epoch", flat=True).get(pk=conversation.pk)
         LoopLease.objects.filter(conversation_id=conversation.pk).update(

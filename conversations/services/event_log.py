@@ -60,21 +60,42 @@ def event_append(
     return [event_from_row(record.to_row()) for record in records]
 
 
+def log_begin(
+    *, conversation: Conversation, events: Sequence[NewEvent], secrets: Iterable[str] = ()
+) -> None:
+    """Store a new conversation with its first events, inside the transaction that makes it.
+
+    Nobody else knows it yet, so its numbers need no lock and nobody has to be told.
+    """
+    conversation.last_event_id = len(events) - 1
+    for name, value in _projection(events, None).items():
+        setattr(conversation, name, value)
+    conversation.save(force_insert=True)
+    masked = maskable(secrets)
+    EventRecord.objects.bulk_create(
+        _record(conversation.pk, number, conversation.created_at, event, masked)
+        for number, event in enumerate(events)
+    )
+
+
 def _projection(events: Sequence[NewEvent], usage: Usage | None) -> dict[str, Any]:
     """Give the conversation's columns that follow from what is stored."""
     columns: dict[str, Any] = {}
     for event in events:
         if isinstance(event.body, AgentStateChangedObservation):
             columns["agent_state"] = event.body.agent_state.value
-    if usage is not None:
-        total = usage.prompt_tokens + usage.completion_tokens
-        columns |= {
-            "accumulated_cost": F("accumulated_cost") + (usage.cost or 0.0),
-            "prompt_tokens": F("prompt_tokens") + usage.prompt_tokens,
-            "completion_tokens": F("completion_tokens") + usage.completion_tokens,
-            "total_tokens": F("total_tokens") + total,
-        }
-    return columns
+    return columns if usage is None else columns | usage_columns(usage)
+
+
+def usage_columns(usage: Usage) -> dict[str, Any]:
+    """Give the update that counts one answer of an LLM on a conversation's row."""
+    total = usage.prompt_tokens + usage.completion_tokens
+    return {
+        "accumulated_cost": F("accumulated_cost") + (usage.cost or 0.0),
+        "prompt_tokens": F("prompt_tokens") + usage.prompt_tokens,
+        "completion_tokens": F("completion_tokens") + usage.completion_tokens,
+        "total_tokens": F("total_tokens") + total,
+    }
 
 
 def _refusal(conversation_id: UUID, epoch: int | None) -> Exception:

@@ -24,7 +24,7 @@ from conversations.events.base import EventSource, NewEvent
 from conversations.events.observations import ErrorObservation
 from conversations.events.states import AgentState
 from conversations.exceptions import ConversationGoneError, FencedError
-from conversations.models import Control, Conversation
+from conversations.models import Control, Conversation, TitleSource
 from conversations.runtime.base import Runtime, RuntimeProvider
 from conversations.selectors import unsettled_action_ids
 from conversations.services.event_log import event_append
@@ -38,6 +38,7 @@ from conversations.services.leases import (
     requested_read,
 )
 from conversations.services.loop_log import LoopLog
+from conversations.services.titles import TitleMaker
 from conversations.services.transactions import (
     RETRY_SECONDS,
     in_db_thread,
@@ -61,6 +62,8 @@ class TurnResources:
     #: Names this process in the lease, for people who look at it.
     process: str
     loop_config: LoopConfig | None = None
+    #: Makes titles of conversations that have none; without it they keep the default.
+    titles: TitleMaker | None = None
 
 
 async def turn_run(*, conversation_id: UUID, resources: TurnResources) -> bool:
@@ -178,6 +181,8 @@ def _inputs(claim: Claim) -> _Inputs:
 async def _build(claim: Claim, control: TurnControl, resources: TurnResources) -> AgentLoop:
     inputs = await in_db_thread(_inputs, claim)
     conversation, user = inputs.conversation, inputs.settings
+    if resources.titles is not None and conversation.title_source == TitleSource.DEFAULT:
+        resources.titles.begin(claim.conversation_id)
     workspace = await asyncio.to_thread(workspace_ensure, claim.conversation_id)
 
     async def runtime(shell_was_used: bool) -> Runtime:  # noqa: FBT001  # the loop's one question

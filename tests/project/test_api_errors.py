@@ -32,9 +32,13 @@ class FailingView(APIView):
     def get(self, request: Request) -> Response:
         raise self.error
 
+    def post(self, request: Request) -> Response:
+        raise self.error
 
-def _answer(error: Exception) -> Response:
-    response: Response = FailingView.as_view(error=error)(APIRequestFactory().get("/api/x"))
+
+def _answer(error: Exception, method: str = "POST") -> Response:
+    request = APIRequestFactory().generic(method, "/api/x")
+    response: Response = FailingView.as_view(error=error)(request)
     response.render()
     return response
 
@@ -80,6 +84,15 @@ def _answer(error: Exception) -> Response:
 def test_error_has_its_status_and_body(error: Exception, status: int, body: dict[str, Any]) -> None:
     answer = _answer(error)
     assert (answer.status_code, answer.data) == (status, body)
+
+
+def test_what_is_wrong_with_a_read_is_in_its_query() -> None:
+    answer = _answer(drf.ValidationError({"limit": ["is no number"]}), "GET")
+    assert answer.status_code == 422
+    assert answer.data == {
+        "detail": [{"type": "invalid", "loc": ["query", "limit"], "msg": "is no number"}],
+        "message": "limit: is no number",
+    }
 
 
 def test_nested_validation_errors_are_named_one_by_one() -> None:

@@ -10,6 +10,7 @@ from conversations.agent.limits import LoopConfig
 from conversations.agent.llm import LLMError, LLMResponse
 from conversations.models import Conversation
 from conversations.services.conversations import conversation_create
+from conversations.services.titles import TitleMaker
 from settings_app.models import User
 from settings_app.services import settings_store
 from tests.services.doubles import CountingRuntimeProvider, ScriptedTurns
@@ -43,6 +44,7 @@ async def turns(transactional_db: None) -> AsyncIterator[Callable[..., ScriptedT
         config: LoopConfig = FAST,
         runtimes: CountingRuntimeProvider | None = None,
         keeper_runs: bool = True,
+        titles: TitleMaker | None = None,
     ) -> ScriptedTurns:
         turns_of_process = ScriptedTurns(
             script,
@@ -50,6 +52,7 @@ async def turns(transactional_db: None) -> AsyncIterator[Callable[..., ScriptedT
             config=config,
             runtimes=runtimes or CountingRuntimeProvider(),
             keeper_runs=keeper_runs,
+            titles=titles,
         )
         made.append(turns_of_process)
         return turns_of_process

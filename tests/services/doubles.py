@@ -15,6 +15,7 @@ from conversations.events.base import Action, Observation
 from conversations.events.observations import RunObservation, ThinkObservation
 from conversations.runtime.base import Runtime
 from conversations.services.lease_keeper import LeaseKeeper
+from conversations.services.titles import TitleMaker
 from conversations.services.turns import TurnResources, turn_run
 from settings_app.selectors import EffectiveSettings
 
@@ -97,6 +98,7 @@ class ScriptedTurns:
         config: LoopConfig,
         runtimes: CountingRuntimeProvider,
         keeper_runs: bool = True,
+        titles: TitleMaker | None = None,
     ) -> None:
         self.llm = ScriptedLLM(script)
         self.runtimes = runtimes
@@ -109,6 +111,7 @@ class ScriptedTurns:
             keeper=self.keeper,
             process=process,
             loop_config=config,
+            titles=titles,
         )
 
     def _llm_for(self, user_settings: EffectiveSettings) -> ScriptedLLM:

@@ -9,11 +9,16 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from conversations.models import Conversation
-from conversations.selectors import conversation_get, conversation_item, conversation_items
+from conversations.selectors import conversation_get, conversation_item, conversation_page
 from settings_app.models import User
 from tests.factories import UserFactory
 
 Make = Callable[..., Conversation]
+
+
+def listed(user: User) -> list[str]:
+    items, _ = conversation_page(user=user, limit=10)
+    return [item["conversation_id"] for item in items]
 
 
 def test_another_users_conversation_is_not_found(conversation_of: Make, owner: User) -> None:
@@ -21,18 +26,18 @@ def test_another_users_conversation_is_not_found(conversation_of: Make, owner: U
     other = UserFactory.create()
     assert conversation_get(user=other, conversation_id=conversation.pk) is None
     assert conversation_item(user=other, conversation_id=conversation.pk) is None
-    assert conversation_items(user=other, limit=10) == []
+    assert listed(other) == []
     assert conversation_get(user=owner, conversation_id=conversation.pk) == conversation
     assert conversation_item(user=owner, conversation_id=conversation.pk) is not None
-    assert len(conversation_items(user=owner, limit=10)) == 1
+    assert len(listed(owner)) == 1
 
 
 def test_one_user_takes_no_turn_from_another(conversation_of: Make, owner: User) -> None:
     mine = conversation_of()
     other = UserFactory.create()
     Conversation.objects.filter(pk=mine.pk).update(owner=other)
-    assert conversation_items(user=owner, limit=10) == []
-    assert [i["conversation_id"] for i in conversation_items(user=other, limit=10)] == [mine.pk.hex]
+    assert listed(owner) == []
+    assert listed(other) == [mine.pk.hex]
 
 
 def test_a_list_and_a_detail_are_one_query_each(
@@ -40,7 +45,7 @@ def test_a_list_and_a_detail_are_one_query_each(
 ) -> None:
     made = [conversation_of() for _ in range(5)]
     with django_assert_num_queries(1):
-        assert len(conversation_items(user=owner, limit=10)) == 5
+        assert len(listed(owner)) == 5
     with django_assert_num_queries(1):
         assert conversation_item(user=owner, conversation_id=made[0].pk) is not None
 
@@ -51,6 +56,5 @@ def test_an_old_conversation_is_not_listed_and_stays_readable(
     old, young = conversation_of(), conversation_of()
     long_ago = timezone.now() - timedelta(days=11)
     Conversation.objects.filter(pk=old.pk).update(created_at=long_ago)
-    listed = [item["conversation_id"] for item in conversation_items(user=owner, limit=10)]
-    assert listed == [young.pk.hex]
+    assert listed(owner) == [young.pk.hex]
     assert conversation_item(user=owner, conversation_id=old.pk) is not None
