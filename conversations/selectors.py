@@ -17,7 +17,7 @@ from conversations.events.actions import ACTIONS
 from conversations.events.codec import EventRow, event_shows
 from conversations.models import Control, Conversation, EventRecord, LoopLease
 from conversations.models.conversation import ConversationQuerySet
-from conversations.models.loop_lease import Status, is_running
+from conversations.models.loop_lease import Status, among, is_running
 
 if TYPE_CHECKING:
     from settings_app.models import User
@@ -86,8 +86,8 @@ def _listed(user: User, wanted: ConversationFilter) -> ConversationQuerySet:
     if wanted.selected_repository:
         rows = rows.filter(selected_repository=wanted.selected_repository)
     if wanted.status:
-        running = Q(pk__in=LoopLease.objects.running().values("conversation"))
-        rows = rows.filter(running if wanted.status == Status.RUNNING else ~running)
+        running = among(LoopLease.objects.running())
+        rows = rows.filter(running if wanted.status == Status.RUNNING else ~Q(running))
     if wanted.query:
         rows = rows.alias(shown=_shown_title()).filter(shown__icontains=wanted.query)
     return rows
@@ -221,12 +221,12 @@ def wanted_conversations(*, limit: int) -> list[UUID]:
         .values("conversation__owner")
     )
     wanted = (
-        LoopLease.objects.wanted()
-        .filter(conversation__deleted_at__isnull=True)
-        .exclude(conversation__owner__in=busy_owners, control=Control.NONE)
-        .order_by("conversation__last_updated_at")
+        Conversation.objects.alive()
+        .filter(among(LoopLease.objects.wanted()))
+        .exclude(owner__in=busy_owners, lease__control=Control.NONE)
+        .order_by("last_updated_at")
     )
-    return list(wanted.values_list("conversation_id", flat=True)[:limit])
+    return list(wanted.values_list("pk", flat=True)[:limit])
 
 
 @dataclass(frozen=True, slots=True)

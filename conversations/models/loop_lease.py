@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, Func, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
 from conversations.models.conversation import Conversation
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql.compiler import SQLCompiler, _AsSqlType
 
 
 class Control(models.TextChoices):
@@ -78,6 +84,29 @@ class LoopLease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.conversation_id}: {self.served}/{self.requested} {self.holder}"
+
+
+class _Among(Func):
+    """Whether the first expression is among the rows of the second, a subquery that gives few.
+
+    PostgreSQL takes a third of all leases for running, whatever its statistics say, and with IN it
+    would walk the whole list of a user (0.5 s at a million rows). An array it asks for first.
+    """
+
+    template = "%(expressions)s"
+    arg_joiner = " IN "
+    output_field = models.BooleanField()
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> _AsSqlType:
+        """Compare with an array."""
+        return self.as_sql(
+            compiler, connection, template="%(expressions)s)", arg_joiner=" = ANY (ARRAY"
+        )
+
+
+def among(leases: LoopLeaseQuerySet) -> _Among:
+    """Give the condition that a conversation, or a lease, is one of these few leases' own."""
+    return _Among(F("pk"), Subquery(leases.values("conversation")))
 
 
 def is_running() -> Exists:
