@@ -65,10 +65,12 @@ class _Lifespan:
 
     async def stop(self) -> None:
         """End what runs; it goes on where the next process starts."""
-        if self._executor is not None:
-            await self._executor.stop()
-        await self._titles.stop()
-        await clients_close()
+        try:
+            if self._executor is not None:
+                await self._executor.stop()
+        finally:
+            await self._titles.stop()
+            await clients_close()
 
 
 _lifespan = _Lifespan()

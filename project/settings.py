@@ -104,6 +104,7 @@ DATABASES = {"default": _database()}
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["project.json_parser.StrictJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "project.negotiation.JSONNegotiation",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "settings_app.authentication.LocalUserAuthentication"
         if AUTH_MODE == "local"

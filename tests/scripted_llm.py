@@ -97,7 +97,7 @@ class Request:
 class ScriptedLLMServer:
     """Answers chat completions by script, in threads of its own, until the with block ends."""
 
-    def __init__(self, *, port: int = 0, title_answer: Step | str = "A title") -> None:
+    def __init__(self, *, port: int = 0, title_answer: Step | str = "A fine title") -> None:
         self.title_answer = title_answer
         self._changed = threading.Condition()
         self._requests: list[Request] = []

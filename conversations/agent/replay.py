@@ -28,18 +28,16 @@ def recording_from_json(text: str) -> list[JSONObject]:
     try:
         data = clean(json.loads(text))
     except (ValueError, RecursionError) as error:
-        message = f"replay_json is not valid JSON: {error}"
+        message = f"is not valid JSON: {error}"
         raise InvalidTrajectoryError(message) from error
     if isinstance(data, dict):
         data = data.get("trajectory")
     if not isinstance(data, list):
-        message = (
-            "replay_json must be a JSON array of events, or an object with one as `trajectory`"
-        )
+        message = "must be a JSON array of events, or an object with one as `trajectory`"
         raise InvalidTrajectoryError(message)
     recording = [kept for number, item in enumerate(data) if (kept := _checked(number, item))]
     if not any(item["source"] == EventSource.AGENT for item in recording):
-        message = "replay_json has no action of the agent in it: there is nothing to replay"
+        message = "has no action of the agent in it: there is nothing to replay"
         raise InvalidTrajectoryError(message)
     return recording
 
@@ -47,21 +45,21 @@ def recording_from_json(text: str) -> list[JSONObject]:
 def _checked(number: int, item: Any) -> JSONObject | None:
     """Give the part of a recorded event that is replayed, None where nothing of it is."""
     if not isinstance(item, dict):
-        message = f"replay_json: event {number} is {type(item).__name__}, not an object"
+        message = f"event {number} is {type(item).__name__}, not an object"
         raise InvalidTrajectoryError(message)
     if not isinstance(item.get("action"), str) and not isinstance(item.get("observation"), str):
-        message = f"replay_json: event {number} has neither an action nor an observation"
+        message = f"event {number} has neither an action nor an observation"
         raise InvalidTrajectoryError(message)
     kind, source = item.get("action"), item.get("source")
     if not isinstance(kind, str | None) or not isinstance(source, str | None):
-        message = f"replay_json: event {number}: action and source must be strings"
+        message = f"event {number}: action and source must be strings"
         raise InvalidTrajectoryError(message)
     if not kind or kind in _WITHOUT_EFFECT or source == EventSource.ENVIRONMENT:
         return None
     if source == EventSource.USER and kind != MessageAction.kind:
         return None
     if source not in {EventSource.USER, EventSource.AGENT}:
-        message = f"replay_json: event {number} has the source {source!r}, not user or agent"
+        message = f"event {number} has the source {source!r}, not user or agent"
         raise InvalidTrajectoryError(message)
     kept = {
         "source": source,
@@ -72,7 +70,7 @@ def _checked(number: int, item: Any) -> JSONObject | None:
     try:
         _body(kept)
     except (InvalidEventError, ToolCallError) as error:
-        message = f"replay_json: event {number}: {error}"
+        message = f"event {number}: {error}"
         raise InvalidTrajectoryError(message) from error
     return kept
 

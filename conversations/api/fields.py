@@ -9,7 +9,10 @@ from rest_framework import serializers
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_MOST_DIGITS, _TOO_MUCH = 19, 2**63
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_UNSTORABLE_SAID = "must not contain NUL characters or lone surrogates"
 
 
 def _refuse(wanted: str, value: object) -> NoReturn:
@@ -34,14 +37,25 @@ class TextField(serializers.CharField):
         """Refuse what is not text, or holds characters that no database keeps."""
         if isinstance(data, str):
             if _UNSTORABLE.search(data):
-                msg = "must not contain NUL characters or lone surrogates"
-                raise serializers.ValidationError(msg, code="unstorable_character")
+                raise serializers.ValidationError(_UNSTORABLE_SAID, code="unstorable_character")
         elif data is not None and data is not serializers.empty:
             _refuse("a string", data)
         return super().run_validation(data)
 
 
-class LimitField(serializers.IntegerField):
+class DigitsField(serializers.IntegerField):
+    """A whole number from 0 in a query; a plain IntegerField takes 1_0, +5 and 1.0 too."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """Take digits, however many."""
+        if not _DIGITS.fullmatch(data):
+            msg = "must be a whole number, in digits"
+            raise serializers.ValidationError(msg, code="invalid")
+        # Python refuses to convert thousands of digits.
+        return int(data) if len(data) <= _MOST_DIGITS else _TOO_MUCH
+
+
+class LimitField(DigitsField):
     """How many items a page holds: 20, or what is asked for; more than 100 is taken as 100."""
 
     def __init__(self) -> None:
@@ -61,7 +75,9 @@ class RepositoryField(serializers.Field[str, Any, Any, Any]):
         if not isinstance(name, str):
             msg = "must be an object with full_name, or a string owner/name"
             raise serializers.ValidationError(msg, code="type_error")
-        if len(name) > 255 or _UNSTORABLE.search(name):  # noqa: PLR2004  # the column's length
+        if _UNSTORABLE.search(name):
+            raise serializers.ValidationError(_UNSTORABLE_SAID, code="unstorable_character")
+        if len(name) > 255:  # noqa: PLR2004  # the column's length
             msg = "must be a name of at most 255 characters"
             raise serializers.ValidationError(msg, code="max_length")
         return name.strip()

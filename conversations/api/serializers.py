@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from conversations.agent.replay import recording_from_json
-from conversations.api.fields import LimitField, RepositoryField, TextField
+from conversations.api.fields import DigitsField, LimitField, RepositoryField, TextField
 from conversations.api.pagination import PageIdField
 from conversations.events.actions import ACTIONS
 from conversations.events.base import EventSource
@@ -74,8 +74,8 @@ class ListQuerySerializer(ConversationFilterSerializer):
 class EventsQuerySerializer(serializers.Serializer[EventRecord]):
     """GET /api/conversations/<id>/events: ids are inclusive; `type` is a word of the wire."""
 
-    start_id = serializers.IntegerField(default=0, min_value=0, max_value=_LARGEST_ID)
-    end_id = serializers.IntegerField(default=_LARGEST_ID, min_value=0, max_value=_LARGEST_ID)
+    start_id = DigitsField(default=0, max_value=_LARGEST_ID)
+    end_id = DigitsField(default=_LARGEST_ID, max_value=_LARGEST_ID)
     reverse = serializers.BooleanField(default=False)
     limit = LimitField()
     type = serializers.ChoiceField(choices=["", *sorted({*ACTIONS, *OBSERVATIONS})], default="")

@@ -1,6 +1,6 @@
 """Addresses of conversations, below /api/. No trailing slashes: the web client sends none."""
 
-from django.urls import path
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
 from conversations.api.options import AgentsView, ConfigView, ModelsView, SecurityAnalyzersView
@@ -14,8 +14,9 @@ router.register("conversations", InsideConversationViewSet, basename="inside-con
 
 urlpatterns = [
     *router.urls,
-    path(
-        "conversations/<str:conversation_id>/<path:rest>",
+    # A path converter would leave out an empty rest, and one with a line's end in it.
+    re_path(
+        r"(?s)^conversations/(?P<conversation_id>[^/]+)/(?P<rest>.*)\Z",
         InsideConversationViewSet.as_view(dict.fromkeys(_METHODS, "nothing")),
     ),
     path("options/config", ConfigView.as_view()),

@@ -38,7 +38,7 @@ from conversations.selectors import (
     conversation_page,
     event_page,
 )
-from conversations.services.agent_loops import loop_start, loop_stop
+from conversations.services.agent_loops import loop_start, loop_stop_if_any
 from conversations.services.conversations import (
     RequestKey,
     conversation_create,
@@ -49,7 +49,8 @@ from conversations.services.titles import title_generate
 from settings_app.models import User
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_REQUEST_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+#: Without commas: of a header that is sent twice, servers make one with a comma.
+_REQUEST_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}", re.ASCII)
 
 
 def _user(request: Request) -> User:
@@ -79,13 +80,13 @@ def _body(request: Request) -> Any:
 
 
 def _request_key(request: Request) -> RequestKey | None:
-    """Read the header Idempotency-Key. Bodies are the same where they say the same."""
+    """Read the header Idempotency-Key. Bodies are the same where they are the same JSON."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
     if not _REQUEST_KEY.fullmatch(key):
         raise HeaderError(
-            {"Idempotency-Key": "must be 1 to 255 visible ASCII characters without blanks"}
+            {"Idempotency-Key": "must be 1 to 255 visible ASCII characters, no comma"}
         )
     body = json.dumps(request.data, sort_keys=True).encode()
     return RequestKey(key=key, digest=hashlib.sha256(body).hexdigest())
@@ -207,9 +208,8 @@ class InsideConversationViewSet(ViewSet):
     @action(detail=True, methods=["post"])
     def stop(self, request: Request, conversation_id: str) -> Response:
         """Stop the loop; a running command is interrupted within a second."""
-        before = self._status()
-        loop_stop(conversation=self.conversation)
-        message = "Conversation stopped" if before == "RUNNING" else "Conversation was not running"
+        stopped = loop_stop_if_any(conversation=self.conversation)
+        message = "Conversation stopped" if stopped else "Conversation was not running"
         return self._loop_answer(self._status(), message)
 
     def nothing(self, request: Request, conversation_id: str, rest: str) -> Response:

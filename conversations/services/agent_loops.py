@@ -68,6 +68,20 @@ def loop_stop(*, conversation: Conversation, state: AgentState = AgentState.STOP
         lease.update(served=F("requested"))
 
 
+def loop_stop_if_any(*, conversation: Conversation) -> bool:
+    """Stop a loop that runs, is wanted, or waits for a yes; False where there is none of these.
+
+    Unlike loop_stop it leaves a conversation alone that has come to rest by itself.
+    """
+    with write_transaction():
+        row = _locked(conversation)
+        pending = row.agent_state == AgentState.AWAITING_USER_CONFIRMATION
+        if not pending and not LoopLease.objects.running().filter(conversation=row).exists():
+            return False
+        loop_stop(conversation=conversation)
+    return True
+
+
 def confirmation_answer(*, conversation: Conversation, answer: AgentState) -> None:
     """Store the user's yes or no to the pending action; without a pending action do nothing."""
     with write_transaction():

@@ -31,6 +31,9 @@ from settings_app.selectors import EffectiveSettings, settings_for
 if TYPE_CHECKING:
     from settings_app.models import User
 
+#: Inserts of one create, where others delete the conversation that has its key.
+_TRIES = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestKey:
@@ -68,15 +71,30 @@ def conversation_create(
     )
     if recording and not initial_user_msg and not image_urls:
         initial_user_msg = first_message(recording)
-    try:
-        _store(new, _first_events(initial_user_msg, image_urls, works=bool(recording)))
-    except (IntegrityError, HandrailError):
+    events = _first_events(initial_user_msg, image_urls, works=bool(recording))
+    return _stored(new, events, request_key)
+
+
+def _stored(
+    new: Conversation, events: Sequence[NewEvent], request_key: RequestKey | None
+) -> Conversation:
+    """Store a conversation, or give the one that the same request has created before."""
+    failure: Exception = AssertionError()
+    for _ in range(_TRIES):
+        try:
+            _store(new, events)
+        except (IntegrityError, HandrailError) as error:
+            failure = error
+        else:
+            return new
         # Looked for only now: a first request, the common case, costs no query more.
-        earlier = _created_by(request_key, owner)
-        if earlier is None:
-            raise
-        return earlier
-    return new
+        earlier = _created_by(request_key, new.owner)
+        if earlier is not None:
+            return earlier
+        if request_key is None or isinstance(failure, HandrailError):
+            break
+        # The key's conversation was deleted in between: the key is free.
+    raise failure
 
 
 def _created_by(request_key: RequestKey | None, owner: User) -> Conversation | None:

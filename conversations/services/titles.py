@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 import structlog
+from django.db.models import Q
 
 from conversations.agent.llm import LLM, LLMError, Usage
 from conversations.agent.titles import title_ask, title_from_answer, title_from_start
@@ -41,56 +44,71 @@ class _Outcome(Enum):
     """What became of a title that was made."""
 
     KEPT = auto()
-    #: Somebody else has changed the title since the making began.
+    #: Somebody else has changed the title since it was asked for.
     OVERTAKEN = auto()
     #: The conversation was deleted.
     GONE = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Before:
-    """What stood there when the making began."""
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The title and title_source that stood there when a new title was asked for.
+
+    Only these are overwritten: whatever a user gives later stays.
+    """
 
     title: str
     title_source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """What a title is made of."""
+
+    now: Expected
     first_message: str
     #: None where nothing is set, or it cannot be read.
     settings: EffectiveSettings | None
 
 
-def _before(conversation_id: UUID) -> _Before | None:
+def _subject(conversation_id: UUID) -> _Subject | None:
     rows = Conversation.objects.alive().filter(pk=conversation_id)
     row = rows.values_list("title", "title_source", "owner_id").first()
     if row is None:
         return None
     messages = EventRecord.objects.filter(
         conversation_id=conversation_id, source=EventSource.USER, action=MessageAction.kind
-    ).order_by("event_id")
-    payload = messages.values_list("payload", flat=True).first()
+    ).exclude(payload__args__content="")
+    payload = messages.order_by("event_id").values_list("payload", flat=True).first()
     try:
         user_settings = settings_for(user_id=row[2])
     except SettingsAppError as error:
         # Said aloud where the key is needed to work; a title can do without.
         log.warning("title_without_llm", conversation=conversation_id.hex, error=str(error))
         user_settings = None
-    return _Before(
-        title=row[0],
-        title_source=row[1],
+    return _Subject(
+        now=Expected(row[0], row[1]),
         first_message=str(payload["args"]["content"]) if payload else "",
         settings=user_settings,
     )
 
 
-def _store(conversation_id: UUID, before: _Before, made: str, usage: Usage | None) -> _Outcome:
+def _store(
+    conversation_id: UUID, expected: Expected, subject: _Subject, made: str, usage: Usage | None
+) -> _Outcome:
     """Count what the title has cost, and keep it where nobody has changed the title meanwhile."""
-    title = made or title_from_start(before.first_message)
+    from_start = title_from_start(subject.first_message)
+    title = made or from_start
     source = TitleSource.GENERATED if title else TitleSource.DEFAULT
+    replaceable = Q(title=expected.title, title_source=expected.title_source)
+    if made:
+        # What somebody got who could not wait for this title.
+        replaceable |= Q(title=from_start, title_source=TitleSource.GENERATED)
     with write_transaction():
         alive = Conversation.objects.alive().filter(pk=conversation_id)
         if usage is not None and not alive.update(**usage_columns(usage)):
             return _Outcome.GONE
-        unchanged = alive.filter(title=before.title, title_source=before.title_source)
-        if unchanged.update(title=title, title_source=source):
+        if alive.filter(replaceable).update(title=title, title_source=source):
             return _Outcome.KEPT
         return _Outcome.OVERTAKEN if alive.exists() else _Outcome.GONE
 
@@ -113,47 +131,61 @@ class TitleMaker:
     async def stop(self) -> None:
         """Give up what is being made: the default stays, and is made good at the next turn."""
         _installed.clear()
+        self._loop = None
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
-    def begin(self, conversation_id: UUID) -> None:
+    def begin(self, conversation_id: UUID, expected: Expected) -> None:
         """Make a title in the background. In the event loop."""
-        self._task(conversation_id)
+        if self._loop is not None:
+            self._task(conversation_id, expected)
 
-    async def make(self, conversation_id: UUID) -> bool:
+    async def make(self, conversation_id: UUID, expected: Expected) -> bool:
         """Make a title, or wait for the one that is being made. False: no such conversation."""
-        outcome = _Outcome.GONE
+        outcome = _Outcome.OVERTAKEN
         for _ in range(_TRIES):
+            if self._loop is None:
+                raise asyncio.CancelledError
             is_first = conversation_id not in self._tasks
             # Shielded: a waiter that gives up takes nothing from the others.
-            outcome = await asyncio.shield(self._task(conversation_id))
+            outcome = await asyncio.shield(self._task(conversation_id, expected))
+            # What overtook another's title may be just what this one was asked to replace.
             if is_first or outcome is not _Outcome.OVERTAKEN:
                 break
         return outcome is not _Outcome.GONE
 
-    def wait_for(self, conversation_id: UUID) -> bool | None:
+    def wait_for(self, conversation_id: UUID, expected: Expected) -> bool | None:
         """Make a title and wait on this thread; None where that is not to be had in time."""
-        if self._loop is None or not self._waiting.acquire(blocking=False):
-            return None
-        try:
-            future = asyncio.run_coroutine_threadsafe(self.make(conversation_id), self._loop)
+        with self.place() as is_free:
+            loop = self._loop
+            if loop is None or not is_free:
+                return None
+            future = asyncio.run_coroutine_threadsafe(self.make(conversation_id, expected), loop)
             try:
                 return future.result(self._seconds + _MARGIN_SECONDS)
             except (TimeoutError, CancelledError):
                 future.cancel()
                 return None
-        finally:
-            self._waiting.release()
 
-    def _task(self, conversation_id: UUID) -> asyncio.Task[_Outcome]:
+    @contextmanager
+    def place(self) -> Iterator[bool]:
+        """Take one of the places for those who wait; False where there is none left."""
+        is_free = self._waiting.acquire(blocking=False)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._waiting.release()
+
+    def _task(self, conversation_id: UUID, expected: Expected) -> asyncio.Task[_Outcome]:
         task = self._tasks.get(conversation_id)
         if task is None:
-            task = asyncio.create_task(self._make(conversation_id))
+            task = asyncio.create_task(self._make(conversation_id, expected))
             self._tasks[conversation_id] = task
-            task.add_done_callback(lambda done: self._done(conversation_id, done))
+            task.add_done_callback(partial(self._done, conversation_id))
         return task
 
     def _done(self, conversation_id: UUID, task: asyncio.Task[_Outcome]) -> None:
@@ -161,21 +193,23 @@ class TitleMaker:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("title_not_made", conversation=conversation_id.hex, exc_info=error)
 
-    async def _make(self, conversation_id: UUID) -> _Outcome:
-        before = await in_db_thread(_before, conversation_id)
-        if before is None:
+    async def _make(self, conversation_id: UUID, expected: Expected) -> _Outcome:
+        subject = await in_db_thread(_subject, conversation_id)
+        if subject is None:
             return _Outcome.GONE
-        title, usage = await self._ask(conversation_id, before)
-        return await in_db_thread(_store, conversation_id, before, title, usage)
+        if subject.now != expected:
+            return _Outcome.OVERTAKEN
+        title, usage = await self._ask(conversation_id, subject)
+        return await in_db_thread(_store, conversation_id, expected, subject, title, usage)
 
-    async def _ask(self, conversation_id: UUID, before: _Before) -> tuple[str, Usage | None]:
+    async def _ask(self, conversation_id: UUID, subject: _Subject) -> tuple[str, Usage | None]:
         """Give a title and what it cost; "" where the model makes none in time."""
-        user = before.settings
-        if user is None or not user.is_set or not before.first_message.strip():
+        user = subject.settings
+        if user is None or not user.is_set or not subject.first_message.strip():
             return "", None
         try:
             async with asyncio.timeout(self._seconds):
-                response = await title_ask(self._llm_for(user), before.first_message)
+                response = await title_ask(self._llm_for(user), subject.first_message)
         except (LLMError, TimeoutError) as error:
             reason = str(error) or f"no answer in {self._seconds:g} s"
             log.info("title_without_llm", conversation=conversation_id.hex, error=reason)
@@ -189,13 +223,17 @@ _installed: list[TitleMaker] = []
 def title_generate(*, conversation: Conversation) -> bool:
     """Give a conversation a title that is made: by the user's model, else of its first message.
 
-    It overwrites whatever stood there, even what a user gave, unless that changes meanwhile. Waits
-    up to 12 seconds; where too many wait, or this process makes no titles, it takes the message.
-    False where the conversation was deleted. Not for the thread that async code shares.
+    It replaces the title that `conversation` was read with, even one that a user gave, and nothing
+    that a user gives meanwhile. Waits up to 12 seconds; where too many wait, or this process makes
+    no titles, it takes the message. False where the conversation was deleted. Not for the thread
+    that async code shares.
     """
+    expected = Expected(conversation.title, conversation.title_source)
     for maker in _installed:
-        made = maker.wait_for(conversation.pk)
+        made = maker.wait_for(conversation.pk, expected)
         if made is not None:
             return made
-    before = _before(conversation.pk)
-    return before is not None and _store(conversation.pk, before, "", None) is not _Outcome.GONE
+    subject = _subject(conversation.pk)
+    if subject is None:
+        return False
+    return _store(conversation.pk, expected, subject, "", None) is not _Outcome.GONE

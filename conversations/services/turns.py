@@ -38,7 +38,7 @@ from conversations.services.leases import (
     requested_read,
 )
 from conversations.services.loop_log import LoopLog
-from conversations.services.titles import TitleMaker
+from conversations.services.titles import Expected, TitleMaker
 from conversations.services.transactions import (
     RETRY_SECONDS,
     in_db_thread,
@@ -182,7 +182,8 @@ async def _build(claim: Claim, control: TurnControl, resources: TurnResources) -
     inputs = await in_db_thread(_inputs, claim)
     conversation, user = inputs.conversation, inputs.settings
     if resources.titles is not None and conversation.title_source == TitleSource.DEFAULT:
-        resources.titles.begin(claim.conversation_id)
+        untitled = Expected(conversation.title, conversation.title_source)
+        resources.titles.begin(claim.conversation_id, untitled)
     workspace = await asyncio.to_thread(workspace_ensure, claim.conversation_id)
 
     async def runtime(shell_was_used: bool) -> Runtime:  # noqa: FBT001  # the loop's one question

@@ -52,7 +52,7 @@ async def test_the_request_carries_key_model_messages_and_tools(
 async def test_without_tools_none_are_sent(provider: ScriptedLLMServer) -> None:
     response = await client_of(provider).complete(HELLO, [])
 
-    assert response.content == "A title"
+    assert response.content == "A fine title"
     assert "tools" not in provider.requests[0].body
 
 

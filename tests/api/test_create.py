@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -222,6 +223,20 @@ def test_a_repeated_create_is_answered_even_when_a_new_one_would_be_refused(
         server.use_model(llm.base_url)
 
 
+def test_creates_and_deletes_under_one_key_meet_no_error(server: Server) -> None:
+    """A create may find the key taken, and its conversation deleted a moment later."""
+    key = {"Idempotency-Key": uuid4().hex}
+
+    def create_and_delete(_: int) -> list[int]:
+        status, answer = server.call("POST", URL, {}, key)
+        named = answer.get("conversation_id", "none")
+        return [status, server.call("DELETE", f"{URL}/{named}")[0]]
+
+    with ThreadPoolExecutor(6) as pool:
+        statuses = [status for pair in pool.map(create_and_delete, range(150)) for status in pair]
+    assert set(statuses) == {200}
+
+
 def test_many_creates_with_one_key_at_once_create_one(
     server: Server, llm: ScriptedLLMServer
 ) -> None:
@@ -245,7 +260,7 @@ def test_a_key_is_free_again_when_its_conversation_is_deleted(server: Server) ->
     assert second["conversation_id"] != first
 
 
-@pytest.mark.parametrize("key", ["", " ", "two words", "x" * 256, "\xe4"])
+@pytest.mark.parametrize("key", ["", " ", "two words", "one,two", "x" * 256, "\xe4"])
 def test_a_key_that_is_none_is_refused(server: Server, key: str) -> None:
     before = listed(server)
     status, answer = server.call("POST", URL, {}, {"Idempotency-Key": key})
@@ -253,3 +268,17 @@ def test_a_key_that_is_none_is_refused(server: Server, key: str) -> None:
     assert answer["detail"][0]["loc"] == ["header", "Idempotency-Key"]
     assert "visible ASCII" in answer["message"]
     assert listed(server) == before
+
+
+def test_a_body_without_a_type_is_json_and_accept_is_not_looked_at(server: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    for accept in ("text/html", "garbage", "application/xml;q=0.9"):
+        connection.request("POST", URL, b"{}", {"Accept": accept})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+        assert (response.status, answer["status"]) == (200, "ok")
+    connection.request("POST", URL, b"a=b", {"Content-Type": "application/x-www-form-urlencoded"})
+    response = connection.getresponse()
+    assert response.status == 415
+    assert "form" in json.loads(response.read())["message"]
+    connection.close()

@@ -110,7 +110,9 @@ def test_events_are_filtered_by_what_they_show(
     [
         ("start_id=-1", "start_id"),
         ("start_id=x", "start_id"),
-        ("end_id=" + "9" * 30, "end_id"),
+        ("end_id=" + "9" * 19, "end_id"),
+        ("end_id=" + "9" * 5000, "end_id"),
+        ("start_id=1_0", "start_id"),
         ("end_id=1.5", "end_id"),
         ("limit=0", "limit"),
         ("limit=", "limit"),
@@ -144,7 +146,9 @@ def test_stop_interrupts_and_start_goes_on(server: Server, llm: ScriptedLLMServe
     stopped = server.ok("POST", f"{path}/stop")
     assert stopped["message"] == "Conversation stopped"
     assert server.wait_for_rest(conversation_id) == "stopped"
+    before = server.trajectory(conversation_id)
     again = server.ok("POST", f"{path}/stop")
+    assert server.trajectory(conversation_id) == before
     assert again == {
         "status": "ok",
         "conversation_id": conversation_id,
@@ -161,6 +165,30 @@ def test_stop_interrupts_and_start_goes_on(server: Server, llm: ScriptedLLMServe
         "There was nothing to start",
     )
     assert_settled_once(server.trajectory(conversation_id))
+
+
+def test_what_rests_is_neither_stopped_nor_started(server: Server) -> None:
+    conversation_id = server.create("")
+    path = f"{URL}/{conversation_id}"
+    assert server.ok("POST", f"{path}/stop")["message"] == "Conversation was not running"
+    assert server.ok("POST", f"{path}/start")["message"] == "There was nothing to start"
+    assert server.state(conversation_id) == "awaiting_user_input"
+    assert len(server.trajectory(conversation_id)) == 1
+
+
+def test_stop_is_a_no_to_what_waits_for_a_yes(server: Server, llm: ScriptedLLMServer) -> None:
+    llm.script(lambda _: calls(run("touch never")), marker="[stop waits]")
+    server.use_model(llm.base_url, confirmation_mode=True)
+    try:
+        conversation_id = server.create("Ask me. [stop waits]")
+        assert server.wait_for_rest(conversation_id) == "awaiting_user_confirmation"
+        answer = server.ok("POST", f"{URL}/{conversation_id}/stop")
+        assert answer["message"] == "Conversation stopped"
+        assert server.wait_for_rest(conversation_id) == "stopped"
+        assert_settled_once(server.trajectory(conversation_id))
+        assert not (server.workspace(conversation_id) / "never").exists()
+    finally:
+        server.use_model(llm.base_url, confirmation_mode=False)
 
 
 @pytest.mark.parametrize("conversation_id", NAMES_NOTHING)
@@ -182,6 +210,8 @@ def test_an_id_that_names_nothing_is_null_false_or_not_found(
         ("GET", "start"),
         ("GET", "list-files"),
         ("DELETE", "nothing/at/all"),
+        ("GET", ""),
+        ("POST", "x%0Ay/.."),
         ("PUT", "trajectory"),
     ]:
         assert server.call(method, f"{path}/{end}") == SESSION_NOT_FOUND, (method, end)

@@ -9,14 +9,16 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
-from conversations.models import Conversation, LoopLease
+from conversations.models import Conversation, EventRecord, LoopLease
 from conversations.services.messages import message_send
 from settings_app.models import User
 from settings_app.services import settings_store
@@ -169,6 +171,79 @@ def test_two_users_may_take_the_same_idempotency_key(api: APIClient, user: User)
     second = api.post(URL, {"selected_branch": "x"}, headers=headers)
     assert second.status_code == 200
     assert second.json()["conversation_id"] != first
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_a_search_reads_a_long_log_piece_by_piece(
+    api: APIClient, *, reverse: bool, limit: int
+) -> None:
+    conversation_id = create(api)
+    hits, last = [0, 1, 99, 100, 101, 1999, 2000, 2001, 6500], 6500
+    EventRecord.objects.all().delete()
+    EventRecord.objects.bulk_create(
+        EventRecord(
+            conversation_id=UUID(conversation_id),
+            event_id=number,
+            timestamp=timezone.now(),
+            source="user",
+            action="message",
+            payload={"args": {"content": "needle" if number in hits else "hay"}},
+        )
+        for number in range(last + 1)
+    )
+    found: list[int] = []
+    empty_pages, at = 0, str(last if reverse else 0)
+    for _ in range(20):
+        answer = api.get(
+            f"{URL}/{conversation_id}/events",
+            {
+                "query": "NEEDLE",
+                "limit": str(limit),
+                "reverse": str(reverse).lower(),
+                "end_id" if reverse else "start_id": at,
+            },
+        ).json()
+        found += [event["id"] for event in answer["events"]]
+        assert len(answer["events"]) <= limit
+        empty_pages += not answer["events"]
+        if not answer["has_more"]:
+            break
+        at = str(answer["next_id"])
+    assert found == (hits[::-1] if reverse else hits)
+    assert empty_pages > 0, "2,000 events without a needle are a page of their own"
+
+
+def test_a_page_of_events_is_full_at_a_hundred(api: APIClient) -> None:
+    conversation_id = create(api)
+    for _ in range(120):
+        message_send(conversation=Conversation.objects.get(pk=conversation_id), content="x")
+    answer = api.get(f"{URL}/{conversation_id}/events?limit=1000").json()
+    assert (len(answer["events"]), answer["next_id"]) == (100, 100)
+
+
+def test_the_list_reads_a_range_of_its_index(
+    api: APIClient, user: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    now = timezone.now()
+    Conversation.objects.bulk_create(
+        Conversation(owner=owner, created_at=now - timedelta(seconds=number), last_updated_at=now)
+        for owner in (user, UserFactory.create())
+        for number in range(3000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    page_id = api.get(f"{URL}?limit=100").json()["next_page_id"]
+    for query in ("limit=20", f"limit=20&page_id={page_id}"):
+        with django_assert_num_queries(1) as queries:
+            assert len(api.get(f"{URL}?{query}").json()["results"]) == 20
+        explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+        with connection.cursor() as cursor:
+            cursor.execute(explain + queries.captured_queries[0]["sql"])
+            plan = "\n".join(str(row) for row in cursor.fetchall())
+        assert "conversation_newest_first" in plan
+        assert "TEMP B-TREE" not in plan
+        assert "Sort" not in plan
 
 
 class Others:

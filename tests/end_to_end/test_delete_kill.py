@@ -60,7 +60,9 @@ def _kill_at_each_step(server: Server, command: str, *, running: bool) -> int:
         if not running:
             server.wait_for_rest(conversation_id)
         assert rows_of(server.environment, conversation_id) > 3
-        order.write_text(f"{conversation_id} {step}")
+        # In one piece: the server may look at any time.
+        order.with_suffix(".new").write_text(f"{conversation_id} {step}")
+        order.with_suffix(".new").rename(order)
         answered = delete(server, conversation_id)
         until_true(lambda c=conversation_id: server.has_ended() or is_clear(server, c))  # type: ignore[misc]
         order.unlink()
