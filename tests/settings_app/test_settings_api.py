@@ -123,6 +123,17 @@ def test_absent_and_null_keep_every_field(api: APIClient, body: dict[str, Any]) 
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("body", [{}, NULLS, {"llm_api_key": None}, {"llm_api_key": "**********"}])
+def test_nothing_said_to_an_empty_store_stores_the_defaults(
+    api: APIClient, body: dict[str, Any]
+) -> None:
+    _post(api, body)
+    told = _get(api)
+    assert told["llm_api_key_set"] is False
+    assert (told["agent"], told["language"]) == ("CodeActAgent", "en")
+
+
+@pytest.mark.django_db
 def test_empty_text_clears_a_field(api: APIClient) -> None:
     _post(api, FULL)
     _post(api, {"llm_base_url": "", "security_analyzer": "", "llm_api_key": "", "agent": ""})
