@@ -64,6 +64,24 @@ class LLMKeyMissingError(HandrailError):
     code = "STATUS$ERROR_LLM_AUTHENTICATION"
 
 
+class FileUnreadableError(HandrailError):
+    """A path of a workspace names nothing that can be read."""
+
+    code = "file_unreadable"
+
+
+class WorkspaceTooLargeError(HandrailError):
+    """The workspace is too large for a zip: more than 100,000 files, or 4 GiB."""
+
+    code = "workspace_too_large"
+
+
+class DownloadsBusyError(HandrailError):
+    """Too many downloads are under way. Try again in a few seconds."""
+
+    code = "downloads_busy"
+
+
 class RuntimeUnavailableError(HandrailError):
     """The sandbox cannot be started on this machine."""
 

@@ -14,7 +14,9 @@ from rest_framework.response import Response
 
 from conversations.exceptions import (
     ConversationGoneError,
+    DownloadsBusyError,
     FencedError,
+    FileUnreadableError,
     HandrailError,
     IdempotencyKeyReusedError,
     InvalidInputError,
@@ -23,6 +25,7 @@ from conversations.exceptions import (
     LogMovedError,
     RuntimeUnavailableError,
     SettingsNotFoundError,
+    WorkspaceTooLargeError,
 )
 from settings_app.exceptions import SecretUnreadableError
 
@@ -43,11 +46,16 @@ STATUS_OF: Final[dict[type[HandrailError], int]] = {
     InvalidTrajectoryError: 422,
     InvalidInputError: 422,
     ConversationGoneError: 404,
+    FileUnreadableError: 404,
+    WorkspaceTooLargeError: 413,
+    DownloadsBusyError: 503,
     FencedError: 409,
     LogMovedError: 409,
     IdempotencyKeyReusedError: 409,
     RuntimeUnavailableError: 503,
 }
+BUSY: Final = 503
+RETRY_SECONDS: Final = "5"
 INTERNAL_ERROR: Final = (
     "Internal error. The server's log has the details; try again, or tell its operator."
 )
@@ -60,7 +68,8 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
     if isinstance(exc, exceptions.APIException | Http404 | PermissionDenied):
         return _of_api_exception(exc)
     if isinstance(exc, HandrailError) and (status := _status_of(exc)):
-        return Response(_domain_body(exc, status=status), status=status)
+        headers = {"Retry-After": RETRY_SECONDS} if status == BUSY else {}
+        return Response(_domain_body(exc, status=status), status=status, headers=headers)
     if isinstance(exc, RequestDataTooBig):
         return Response({"message": "The request's body is too large."}, status=413)
     if isinstance(exc, SuspiciousOperation | UnreadablePostError):
@@ -79,8 +88,10 @@ def _domain_body(exc: HandrailError, *, status: int) -> Body:
     match status:
         case 400:
             return {"status": "error", "message": _clean(str(exc)), "msg_id": exc.code}
-        case 404:
+        case 404 if isinstance(exc, ConversationGoneError):
             return {"error": "Session not found"}
+        case 404:
+            return {"error": _clean(str(exc))}
         case 422:
             return _invalid([(("body",), str(exc), exc.code)])
         case _:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.http.request import validate_host
 
+from project.client_watch import CLIENT_GONE, ClientWatch
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 #: How long a body may take to arrive, in seconds.
 BODY_SECONDS: Final = 60.0
+#: How long a client may take nothing of its answer, in seconds.
+SEND_SECONDS: Final = 60.0
 #: How long a refused upload is still read and thrown away, in seconds.
 DRAIN_SECONDS: Final = 5.0
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -56,11 +60,13 @@ class Guard:
         allowed_hosts: Iterable[str],
         local_mode: bool,
         body_seconds: float = BODY_SECONDS,
+        send_seconds: float = SEND_SECONDS,
     ) -> None:
         self._app = app
         self._allowed_hosts = LOCAL_HOSTS if local_mode else tuple(allowed_hosts)
         self._local_mode = local_mode
         self._body_seconds = body_seconds
+        self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -84,7 +90,9 @@ class Guard:
         if refusal is not None:
             await _refuse(refusal, scope, receive, send)
         elif _has_no_body(scope):
-            await self._app(scope, receive, send)
+            async with ClientWatch(receive, send, seconds=self._send_seconds) as watch:
+                watched = {**scope, CLIENT_GONE: watch.gone}
+                await self._app(watched, watch.receive, watch.send)
         else:
             await self._with_body(scope, receive, send)
 

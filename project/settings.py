@@ -67,6 +67,14 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+if WEB_CLIENT_DIR is not None:
+    MIDDLEWARE.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
+    WHITENOISE_ROOT = WEB_CLIENT_DIR
+    WHITENOISE_MAX_AGE = 0
+    WHITENOISE_ALLOW_ALL_ORIGINS = False
+    # Their names change with what is in them: cached for ever.
+    WHITENOISE_IMMUTABLE_FILE_TEST = r"^/assets/"
+
 AUTH_USER_MODEL = "settings_app.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -1,13 +1,15 @@
 """Where the rooms' addresses hang. No views here."""
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from project.health import health
+from project.web_client import web_client
 
 urlpatterns = [
     path("health", health),
     path("api/", include("settings_app.urls")),
     path("api/", include("conversations.api.urls")),
+    re_path(r"(?s)^(?!(?:api|socket\.io)(?:/|\Z))(?P<path>.*)\Z", web_client),
 ]
 
 handler400 = "project.api_errors.bad_request"

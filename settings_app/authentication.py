@@ -16,6 +16,7 @@ from settings_app.models import User
 from settings_app.services import local_user_get
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
     from rest_framework.request import Request
 
 
@@ -66,6 +67,13 @@ class AccountAuthentication(SessionAuthentication):
 
     def enforce_csrf(self, request: Request) -> None:
         """Ask for nothing: project/guard.py has refused what another site sent."""
+
+
+def page_user(request: HttpRequest) -> User | None:
+    """Give the user of a page outside of the API: the local one, or who has logged in."""
+    if settings.AUTH_MODE == "local":
+        return _LOCAL_USER.get()
+    return request.user if request.user.is_authenticated else None
 
 
 def socket_user() -> User:

@@ -13,7 +13,7 @@ from conversations.events.actions import ACTIONS
 from conversations.events.base import EventSource
 from conversations.events.observations import OBSERVATIONS
 from conversations.exceptions import InvalidTrajectoryError
-from conversations.models import Conversation, EventRecord
+from conversations.models import Conversation, EventRecord, Feedback
 from conversations.models.loop_lease import Status
 from conversations.services.messages import MAX_IMAGES, MAX_TEXT
 
@@ -84,3 +84,24 @@ class EventsQuerySerializer(serializers.Serializer[EventRecord]):
         choices=["", *EventSource], default=""
     )
     query = TextField(default="", max_length=1000)
+
+
+class FolderQuerySerializer(serializers.Serializer[None]):
+    """GET …/list-files: the workspace's top, or a folder below it."""
+
+    path = TextField(default="", max_length=4096)
+
+
+class FileQuerySerializer(serializers.Serializer[None]):
+    """GET …/select-file."""
+
+    file = TextField(max_length=4096)
+
+
+class FeedbackSerializer(serializers.Serializer[Feedback]):
+    """POST …/submit-feedback. The events it may bring are ours: they are not stored again."""
+
+    version = TextField(default="", max_length=20)
+    email = TextField(default="", max_length=254)
+    polarity = serializers.ChoiceField(choices=["positive", "negative"])
+    permissions = serializers.ChoiceField(choices=["public", "private"], default="private")

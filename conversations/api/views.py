@@ -31,7 +31,6 @@ from conversations.models import Conversation
 from conversations.selectors import (
     ConversationFilter,
     EventFilter,
-    all_event_rows,
     conversation_count,
     conversation_get,
     conversation_item,
@@ -66,12 +65,14 @@ def _find(request: Request, text: str) -> Conversation | None:
     return conversation_get(user=_user(request), conversation_id=_id(text))
 
 
-def _checked(serializer: serializers.BaseSerializer[Any]) -> dict[str, Any]:
+def checked(serializer: serializers.BaseSerializer[Any]) -> dict[str, Any]:
+    """Give what a serializer has read. Raises ValidationError, which is a 422."""
     serializer.is_valid(raise_exception=True)
     return cast("dict[str, Any]", serializer.validated_data)
 
 
-def _body(request: Request) -> Any:
+def body_of(request: Request) -> Any:
+    """Give the JSON of a request's body. Raises ParseError where there is none."""
     if request.stream is None:
         # DRF reads no body as {}: the answer "ok" would hide that nothing arrived.
         msg = "The body is empty: send a JSON object."
@@ -100,7 +101,7 @@ class ConversationViewSet(ViewSet):
 
     def create(self, request: Request) -> Response:
         """Create a conversation; the answer leaves when everything is stored."""
-        fields = _checked(ConversationCreateSerializer(data=_body(request)))
+        fields = checked(ConversationCreateSerializer(data=body_of(request)))
         given = {name: value for name, value in fields.items() if value}
         given["recording"] = given.pop("replay_json", None)
         conversation = conversation_create(
@@ -110,7 +111,7 @@ class ConversationViewSet(ViewSet):
 
     def list(self, request: Request) -> Response:
         """List a page of conversations, the newest first."""
-        query = _checked(ListQuerySerializer(data=request.query_params.dict()))
+        query = checked(ListQuerySerializer(data=request.query_params.dict()))
         items, next_key = conversation_page(
             user=_user(request),
             limit=query.pop("limit"),
@@ -122,7 +123,7 @@ class ConversationViewSet(ViewSet):
     @action(detail=False)
     def count(self, request: Request) -> Response:
         """Give the number of conversations that the list holds."""
-        query = _checked(ConversationFilterSerializer(data=request.query_params.dict()))
+        query = checked(ConversationFilterSerializer(data=request.query_params.dict()))
         wanted = ConversationFilter(**query)
         return Response(conversation_count(user=_user(request), wanted=wanted))
 
@@ -135,7 +136,7 @@ class ConversationViewSet(ViewSet):
 
     def partial_update(self, request: Request, conversation_id: str) -> Response:
         """Rename; a blank title asks for a made one. False where there is no such conversation."""
-        title = _checked(ConversationPatchSerializer(data=_body(request)))["title"]
+        title = checked(ConversationPatchSerializer(data=body_of(request)))["title"]
         conversation = _find(request, conversation_id)
         if conversation is None:
             return Response(data=False)
@@ -150,8 +151,8 @@ class ConversationViewSet(ViewSet):
         return Response(data=deleted)
 
 
-class InsideConversationViewSet(ViewSet):
-    """Everything below /api/conversations/<id>/: for an unknown id it is 404, whatever follows."""
+class InsideViewSet(ViewSet):
+    """Whatever is below /api/conversations/<id>/: for an unknown id it is 404."""
 
     lookup_url_kwarg = "conversation_id"
     lookup_value_converter = "str"
@@ -165,16 +166,14 @@ class InsideConversationViewSet(ViewSet):
             raise ConversationGoneError
         self.conversation = conversation
 
-    @action(detail=True)
-    def trajectory(self, request: Request, conversation_id: str) -> Response:
-        """Give every event with its metadata, in order."""
-        rows = all_event_rows(conversation_id=self.conversation.pk)
-        return Response({"trajectory": [event_to_wire(row, with_metadata=True) for row in rows]})
+
+class LoopViewSet(InsideViewSet):
+    """A conversation's events, and the start and stop of its loop."""
 
     @action(detail=True)
     def events(self, request: Request, conversation_id: str) -> Response:
         """Give a page of events; `next_id` is the start_id (reverse: end_id) of the next one."""
-        query = _checked(EventsQuerySerializer(data=request.query_params.dict()))
+        query = checked(EventsQuerySerializer(data=request.query_params.dict()))
         rows, next_id = event_page(
             conversation_id=self.conversation.pk,
             limit=query["limit"],

@@ -1,0 +1,68 @@
+"""Notices when a client has gone, or takes nothing any more. It knows no app and no path."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+
+#: Where an answer that is made while it is sent finds the event, in the ASGI scope.
+CLIENT_GONE: Final = "handrail.client_gone"
+
+
+class ClientWatch:
+    """Stands between a server and an application, for one request without a body.
+
+    Without it a download to nobody would be made to its end, and one to a client that stands still
+    would hold its thread for as long as that client likes.
+    """
+
+    def __init__(self, receive: Receive, send: Send, *, seconds: float) -> None:
+        self.gone = threading.Event()
+        self._receive, self._send, self._seconds = receive, send, seconds
+        self._ended = asyncio.Event()
+        self._was_asked = False
+        self._listening: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._listening = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        self._end()
+
+    def _end(self) -> None:
+        self.gone.set()
+        self._ended.set()
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+        self._end()
+
+    async def receive(self) -> Message:
+        """Give the empty body, and from then on wait for the client's end."""
+        if not self._was_asked:
+            self._was_asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._ended.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Send, within the time; after that nothing more, and the server cuts the connection."""
+        if self.gone.is_set():
+            return
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._send(message)
+        except TimeoutError:
+            self._end()
