@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from django.db.models.lookups import Lookup, Transform
 
 T = TypeVar("T")
+#: ValueError is for what is no token and no ASCII at all, and for what is no UTF-8 inside.
+_UNREADABLE = (InvalidToken, ValueError)
 
 
 @lru_cache(maxsize=8)
@@ -55,12 +57,23 @@ def decrypt(stored: str, *, name: str) -> str:
         return ""
     try:
         return key_ring().decrypt(stored).decode()
-    except (InvalidToken, UnicodeError) as error:
+    except _UNREADABLE as error:
         msg = (
             f"The stored {name} cannot be read with any of the keys in FIELD_ENCRYPTION_KEYS. "
             "Put the key that wrote it back into that setting, or save the secret anew."
         )
         raise SecretUnreadableError(msg) from error
+
+
+def is_current(stored: str) -> bool:
+    """Whether the first key alone reads what is stored. "" needs no key at all."""
+    if not stored:
+        return True
+    try:
+        _ring_of(tuple(settings.FIELD_ENCRYPTION_KEYS[:1])).decrypt(stored)
+    except _UNREADABLE:
+        return False
+    return True
 
 
 class _EncryptedField(models.TextField[T, T]):

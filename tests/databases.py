@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 from django.conf import settings
+from django.db import connections
 from psycopg import sql
 
 ROOT = Path(__file__).parent.parent
@@ -79,6 +80,15 @@ def database_environment(data_dir: Path, *, migrated: bool = True) -> dict[str, 
         file = _sqlite_template() / "handrail.sqlite3"
         shutil.copy(file, data_dir / file.name)
     return {}
+
+
+def shared_database_environment() -> dict[str, str]:
+    """Give what an environment has to say for a process to work on this test's own database.
+
+    The process sees what the test has committed: such a test asks for `transactional_db`.
+    """
+    name = str(connections["default"].settings_dict["NAME"])
+    return {"DATABASE_URL": _url(name) if settings.TEST_DATABASE_URL else f"sqlite:///{name}"}
 
 
 def rows_of(environment: Mapping[str, str], conversation_id: str) -> int:
