@@ -118,7 +118,7 @@ def deployment_read() -> Deployment:
         llm_model=variable("LLM_MODEL") or DEFAULT_LLM_MODEL,
         llm_api_key=_secret("LLM_API_KEY"),
         llm_base_url=variable("LLM_BASE_URL"),
-        request_throttle=_throttle(),
+        request_throttle=_throttle(auth_mode),
         web_client_dir=_web_client_dir(),
         log_format=_choice("LOG_FORMAT", ("console", "json")),
     )
@@ -237,9 +237,9 @@ def _allowed_hosts(auth_mode: str) -> tuple[str, ...]:
     return LOOPBACK_HOSTS
 
 
-def _throttle() -> str | None:
-    value = variable("REQUEST_THROTTLE").lower()
-    if value in ("", "off"):
+def _throttle(auth_mode: str) -> str | None:
+    value = variable("REQUEST_THROTTLE").lower() or ("off" if auth_mode == "local" else "50/s")
+    if value == "off":
         return None
     if not _RATE.fullmatch(value):
         _refuse(

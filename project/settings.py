@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import django_stubs_ext
@@ -55,6 +56,8 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.sessions",
     "rest_framework",
+    "knox",
+    "axes",
     "settings_app",
     "conversations",
 ]
@@ -65,6 +68,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 if WEB_CLIENT_DIR is not None:
@@ -75,7 +79,31 @@ if WEB_CLIENT_DIR is not None:
     # Their names change with what is in them: cached for ever.
     WHITENOISE_IMMUTABLE_FILE_TEST = r"^/assets/"
 
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+
 AUTH_USER_MODEL = "settings_app.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+LOGIN_URL = "/login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
+# After ten wrong passwords for one name from one address nobody tries on for a quarter of an hour.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_LOCKOUT_CALLABLE = "settings_app.login.locked_out"
+REST_KNOX = {"TOKEN_TTL": timedelta(days=365), "AUTH_HEADER_PREFIX": "Token"}
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -89,6 +117,11 @@ AUTH_PASSWORD_VALIDATORS = [
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = AUTH_MODE == "accounts"
 # TLS ends at the proxy in front: redirects and HSTS are its own.
 SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
+if AUTH_MODE == "accounts":
+    # The proxy in front speaks TLS, we don't: the login form's Origin is https all the same.
+    CSRF_TRUSTED_ORIGINS = [
+        f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS
+    ]
 
 
 def _database() -> dict[str, Any]:
@@ -113,11 +146,12 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["project.json_parser.StrictJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "project.negotiation.JSONNegotiation",
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "settings_app.authentication.LocalUserAuthentication"
+    "DEFAULT_AUTHENTICATION_CLASSES": (
+        ["settings_app.authentication.LocalUserAuthentication"]
         if AUTH_MODE == "local"
-        else "settings_app.authentication.AccountAuthentication"
-    ],
+        # The first one's challenge makes the answer to nobody a 401.
+        else ["knox.auth.TokenAuthentication", "settings_app.authentication.AccountAuthentication"]
+    ),
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": (
         ["rest_framework.throttling.UserRateThrottle"] if REQUEST_THROTTLE else []

@@ -4,12 +4,15 @@ from django.urls import include, path, re_path
 
 from project.health import health
 from project.web_client import web_client
+from settings_app.login import login, logout
 
 urlpatterns = [
+    path("login", login),
+    path("logout", logout),
     path("health", health),
     path("api/", include("settings_app.urls")),
     path("api/", include("conversations.api.urls")),
-    re_path(r"(?s)^(?!(?:api|socket\.io)(?:/|\Z))(?P<path>.*)\Z", web_client),
+    re_path(r"^(?!(?:api|socket\.io)(?:/|\Z))(?P<path>[\s\S]*)\Z", web_client),
 ]
 
 handler400 = "project.api_errors.bad_request"

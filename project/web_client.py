@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.views.decorators.http import require_safe
@@ -35,6 +36,8 @@ names its folder.</p></body></html>
 @require_safe
 def web_client(request: HttpRequest, path: str) -> HttpResponse:
     """Answer for every page of the client's: it finds its way by the address itself."""
+    if settings.AUTH_MODE == "accounts" and page_user(request) is None:
+        return redirect_to_login(request.get_full_path())
     # A missing asset is missing: a page in its place would be cached, and read as a script.
     if settings.WEB_CLIENT_DIR is None or f"/{path}".startswith(_HASHED):
         if path:
@@ -46,8 +49,7 @@ def web_client(request: HttpRequest, path: str) -> HttpResponse:
 
 def _home(request: HttpRequest) -> str:
     user = page_user(request)
-    if user is None:
-        return format_html(_PAGE, what=format_html("<p>Log in to see your conversations.</p>"))
+    assert user is not None
     running = ConversationFilter(status=Status.RUNNING)
     items, more = conversation_page(user=user, limit=_SHOWN, wanted=running)
     lines = format_html_join(

@@ -7,16 +7,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models.signals import post_delete, post_migrate, post_save
+from django.http import HttpRequest, parse_cookie
+from knox.auth import TokenAuthentication
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed
 
 from settings_app.models import User
 from settings_app.services import local_user_get
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
     from rest_framework.request import Request
 
 
@@ -76,12 +80,41 @@ def page_user(request: HttpRequest) -> User | None:
     return request.user if request.user.is_authenticated else None
 
 
-def socket_user() -> User:
-    """Give the user of a socket: the local one.
+def socket_user(*, cookies: str = "", authorization: str = "") -> User:
+    """Give the user of a socket: the local one, or who its cookie or its token names.
 
-    Raises PermissionDenied in accounts mode, where a socket without a login is nobody's.
+    `cookies` and `authorization` are the headers of its handshake. Raises PermissionDenied.
     """
-    if settings.AUTH_MODE != "local":
-        msg = f"AUTH_MODE={settings.AUTH_MODE} needs a login, and sockets bring none yet."
+    if settings.AUTH_MODE == "local":
+        return _LOCAL_USER.get()
+    user = _user_of_token(authorization) if authorization else _user_of_session(cookies)
+    if user is None:
+        msg = "Log in first, or send the header `Authorization: Token …`."
         raise PermissionDenied(msg)
-    return _LOCAL_USER.get()
+    return user
+
+
+def is_still_welcome(user: User) -> bool:
+    """Whether an account that a socket was opened for is still there and active."""
+    if settings.AUTH_MODE == "local":
+        return True
+    return User.objects.filter(pk=user.pk, is_active=True).exists()
+
+
+def _user_of_session(cookies: str) -> User | None:
+    request = HttpRequest()
+    key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME)
+    request.session = SessionStore(key)
+    user = get_user(request)
+    return user if isinstance(user, User) else None
+
+
+def _user_of_token(authorization: str) -> User | None:
+    prefix, _, token = authorization.partition(" ")
+    if prefix.lower() != "token":
+        return None
+    try:
+        user, _ = TokenAuthentication().authenticate_credentials(token.strip().encode())
+    except AuthenticationFailed:
+        return None
+    return user if isinstance(user, User) else None

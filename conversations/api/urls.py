@@ -18,7 +18,7 @@ urlpatterns = [
     *router.urls,
     # A path converter would leave out an empty rest, and one with a line's end in it.
     re_path(
-        r"(?s)^conversations/(?P<conversation_id>[^/]+)/(?P<rest>.*)\Z",
+        r"^conversations/(?P<conversation_id>[^/]+)/(?P<rest>[\s\S]*)\Z",
         LoopViewSet.as_view(dict.fromkeys(_METHODS, "nothing")),
     ),
     path("options/config", ConfigView.as_view()),

@@ -20,7 +20,7 @@ from conversations.services.transactions import in_db_thread
 from conversations.stream.handshake import handshake_read
 from conversations.stream.pump import pump
 from conversations.stream.user_actions import user_action_handle
-from settings_app.authentication import socket_user
+from settings_app.authentication import is_still_welcome, socket_user
 from settings_app.exceptions import SettingsAppError
 from settings_app.models import User
 
@@ -30,6 +30,7 @@ EVENT = "oh_event"
 #: Messages that may wait for a client, and seconds until one that does not read is cut off.
 MAX_QUEUED, SLOW_SECONDS, ROOM_POLL_SECONDS = 64, 60.0, 0.005
 _NO_DATABASE = "The server's database does not answer. Try again in a moment."
+_NOT_WELCOME = "This account is no longer active. Nothing was done."
 _NOT_STORED = "The server could not store this. Nothing was done; send it again."
 
 
@@ -64,7 +65,11 @@ class Stream:
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         handshake = handshake_read(environ.get("QUERY_STRING", ""))
         try:
-            user = await in_db_thread(socket_user)
+            user = await in_db_thread(
+                socket_user,
+                cookies=environ.get("HTTP_COOKIE", ""),
+                authorization=_authorization(environ, auth),
+            )
             conversation = await in_db_thread(
                 conversation_get, user=user, conversation_id=handshake.conversation_id
             )
@@ -116,6 +121,8 @@ class Stream:
         """Store what the user did; the acknowledgement leaves after the commit."""
         connection = self._connections[sid]
         try:
+            if not await in_db_thread(is_still_welcome, connection.user):
+                return await self._refuse(sid, _NOT_WELCOME, "logged_out")
             await in_db_thread(
                 user_action_handle,
                 user=connection.user,
@@ -136,6 +143,12 @@ class Stream:
         update = {"status_update": True, "type": "error", "id": "", "message": message}
         await self.sio.emit(EVENT, update, to=sid)
         return {"status": "error", "message": message, "code": code}
+
+
+def _authorization(environ: dict[str, Any], auth: Any) -> str:
+    """Give the header, or what a browser's client can send in its place: `{"token": …}`."""
+    token = auth.get("token") if isinstance(auth, dict) else None
+    return f"Token {token}" if isinstance(token, str) else environ.get("HTTP_AUTHORIZATION", "")
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -250,3 +250,11 @@ def test_a_wrong_setting_stops_a_command_with_one_clear_line(tmp_path: Path) -> 
     )
     assert finished.returncode != 0
     assert "LEASE_SECONDS='soon'" in finished.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(("value", "rate"), [("", "50/s"), ("off", None), ("5/min", "5/min")])
+def test_accounts_mode_limits_requests_unless_told_otherwise(
+    read: Read, value: str, rate: str | None
+) -> None:
+    deployment = read(AUTH_MODE="accounts", ALLOWED_HOSTS="a.example", REQUEST_THROTTLE=value)
+    assert deployment.request_throttle == rate

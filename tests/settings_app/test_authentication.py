@@ -62,7 +62,7 @@ def test_socket_is_the_local_users_in_local_mode_and_nobodys_in_accounts_mode(
 ) -> None:
     assert socket_user() == local_user_get()
     settings.AUTH_MODE = "accounts"
-    with pytest.raises(PermissionDenied, match="accounts"):
+    with pytest.raises(PermissionDenied, match="Log in first"):
         socket_user()
 
 

@@ -1,0 +1,26 @@
+"""A server on which people log in, with two users, a colleague of the staff, and one who left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.accounts.people import People
+from tests.scripted_llm import ScriptedLLMServer
+from tests.serving import Server
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLLMServer) -> Iterator[People]:
+    folder = tmp_path_factory.mktemp("accounts")
+    server = Server(
+        folder,
+        AUTH_MODE="accounts",
+        ALLOWED_HOSTS="127.0.0.1",
+        REQUEST_THROTTLE="off",
+        MAX_CONCURRENT_CONVERSATIONS="50",
+    )
+    server.start()
+    yield People(server, llm)
+    server.stop()

@@ -1,0 +1,117 @@
+"""People of a server in accounts mode, made and named as an operator and their browsers do."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import subprocess
+import sys
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.databases import ROOT
+from tests.scripted_llm import ScriptedLLMServer
+from tests.serving import Server
+
+PASSWORD = "correct horse battery staple"
+
+
+class People:
+    """Ada owns things; Bob is another user; Staff may use the admin; Gone was deleted."""
+
+    def __init__(self, server: Server, llm: ScriptedLLMServer) -> None:
+        self.server = server
+        self.tokens: dict[str, str] = {}
+        for name in ("ada", "bob", "staff", "gone"):
+            self.manage(
+                "shell",
+                "--no-imports",
+                "-c",
+                "from settings_app.models import User; "
+                f"User.objects.create_user({name!r}, password={PASSWORD!r}, "
+                f"is_staff={name == 'staff'})",
+            )
+            self.tokens[name] = self.manage("create_token", name).strip()
+        self.gone_cookie = self.log_in("gone")
+        self.manage(
+            "shell",
+            "--no-imports",
+            "-c",
+            "from settings_app.models import User; User.objects.get(username='gone').delete()",
+        )
+        for name in ("ada", "bob"):
+            settings = {
+                "llm_model": "openai/scripted",
+                "llm_api_key": f"sk-{name}-0123456789",
+                "llm_base_url": llm.base_url,
+            }
+            assert self.call(name, "POST", "/api/settings", settings)[0] == HTTPStatus.OK
+
+    def manage(self, *arguments: str) -> str:
+        """Run a command of manage.py on this server's database; give what it says."""
+        done = subprocess.run(  # noqa: S603  # our own command line
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.server.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def headers(self, name: str) -> dict[str, str]:
+        """Give what a script of this person sends; nobody's is empty."""
+        return {"Authorization": f"Token {self.tokens[name]}"} if name else {}
+
+    def call(self, name: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Call the API as somebody; "" is nobody."""
+        return self.server.call(method, path, body, self.headers(name))
+
+    def create(self, name: str, message: str = "") -> str:
+        """Create a conversation of somebody's."""
+        status, answer = self.call(
+            name, "POST", "/api/conversations", {"initial_user_msg": message}
+        )
+        assert status == HTTPStatus.OK, answer
+        return str(answer["conversation_id"])
+
+    def log_in(self, name: str, password: str = PASSWORD) -> str:
+        """Log in as a browser does; give the cookie, empty where it was refused."""
+        status, headers, _ = self.post_form("/login", username=name, password=password)
+        if status != HTTPStatus.FOUND:
+            return ""
+        cookies = [value for key, value in headers if key.lower() == "set-cookie"]
+        found = next(c for c in cookies if c.startswith("sessionid="))
+        assert "Secure" in found
+        assert "HttpOnly" in found
+        return str(found).partition(";")[0]
+
+    def post_form(self, path: str, cookie: str = "", **fields: str) -> tuple[int, Any, str]:
+        """Fetch a page's form and send it, with its CSRF token."""
+        _, headers, page = self.fetch("GET", "/login")
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        csrf = next(v for k, v in headers if k.lower() == "set-cookie" and "csrftoken" in v)
+        data = urlencode({**fields, "csrfmiddlewaretoken": token[1] if token else ""})
+        return self.fetch(
+            "POST",
+            path,
+            data,
+            {
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Cookie": "; ".join(filter(None, [csrf.partition(";")[0], cookie])),
+            },
+        )
+
+    def fetch(
+        self, method: str, path: str, data: str | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, list[tuple[str, str]], str]:
+        """Make one request and follow nothing."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        connection.request(method, path, data, headers or {})
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        return response.status, response.getheaders(), text

@@ -1,0 +1,150 @@
+"""Logging in, tokens, sockets, and what nobody gets, on a real server in accounts mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import socketio
+
+from tests.accounts.people import PASSWORD, People
+
+URL = "/api/conversations"
+
+
+def location(headers: list[tuple[str, str]]) -> str:
+    return next(value for key, value in headers if key.lower() == "location")
+
+
+def test_a_page_asks_for_a_login_and_goes_on_where_it_was(people: People) -> None:
+    status, headers, _ = people.fetch("GET", "/settings?tab=1")
+    assert (status, location(headers)) == (302, "/login?next=/settings%3Ftab%3D1")
+    status, headers, _ = people.post_form(
+        "/login", username="ada", password=PASSWORD, next="/settings"
+    )
+    assert (status, location(headers)) == (302, "/settings")
+    for elsewhere in ("https://evil.example/", "//evil.example", "javascript:alert(1)"):
+        _, headers, _ = people.post_form(
+            "/login", username="ada", password=PASSWORD, next=elsewhere
+        )
+        assert location(headers) == "/"
+
+
+def test_a_session_opens_the_api_without_a_csrf_token_and_ends_at_logout(people: People) -> None:
+    cookie = people.log_in("ada")
+    headers = {"Cookie": cookie}
+    status, answer = people.server.call("POST", URL, {}, headers)
+    assert status == 200
+    assert people.server.call("GET", f"{URL}/{answer['conversation_id']}", None, headers)[1]
+    # Another site's page has the cookie sent, and is kept out by the guard.
+    for foreign in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert people.server.call("POST", URL, {}, {**headers, **foreign})[0] == 403
+    assert people.fetch("GET", "/", None, headers)[0] == 200
+    assert people.fetch("POST", "/logout", "", headers)[0] == 403, "without a CSRF token"
+    assert people.post_form("/logout", cookie)[0] == 302
+    assert people.server.call("GET", URL, None, headers)[0] == 401
+
+
+def test_a_wrong_password_is_said_and_after_ten_nobody_tries_on(people: People) -> None:
+    status, _, page = people.post_form("/login", username="ada", password="wrong")
+    assert status == 200
+    assert "do not match" in page
+    unknown = [people.post_form("/login", username="eve", password="x") for _ in range(11)]
+    assert [status for status, _, _ in unknown[:9]] == [200] * 9
+    status, headers, page = unknown[-1]
+    assert status == 429
+    assert "Wait a quarter of an hour" in page
+    assert int({k.lower(): v for k, v in headers}["retry-after"]) == 900
+    assert people.log_in("ada"), "another name is not locked out with it"
+
+
+def test_tokens_are_stored_as_hashes_and_die_with_their_user(people: People) -> None:
+    assert people.call("ada", "GET", URL)[0] == 200
+    status, answer = people.call("gone", "GET", URL)
+    assert status == 401
+    assert "token" in answer["message"].lower()
+    for token in ("", "x" * 64, people.tokens["ada"][:-1], people.tokens["ada"] + "0"):
+        headers = {"Authorization": f"Token {token}"}
+        assert people.server.call("GET", URL, None, headers)[0] == 401
+    for scheme in ("Bearer", "Basic", ""):
+        headers = {"Authorization": f"{scheme} {people.tokens['ada']}".strip()}
+        assert people.server.call("GET", URL, None, headers)[0] == 401
+    said = people.manage(
+        "shell",
+        "--no-imports",
+        "-c",
+        "from knox.models import AuthToken; print(list(AuthToken.objects.values()))",
+    )
+    assert people.tokens["ada"] not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["nobody"], "no active user 'nobody'"), (["ada", "--days", "0"], "--days=0")],
+)
+def test_a_token_is_refused_in_words(people: People, arguments: list[str], said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        people.manage("create_token", *arguments)
+
+
+async def connected(people: People, conversation_id: str, **options: Any) -> str:
+    """Connect a socket; give what it was refused with, empty where it was let in."""
+    client = socketio.AsyncClient(reconnection=False)
+    refusals: list[Any] = []
+    client.on("connect_error", refusals.append)
+    address = f"{people.server.address}?conversation_id={conversation_id}&latest_event_id=-1"
+    try:
+        await client.connect(address, transports=["websocket"], wait_timeout=10, **options)
+    except socketio.exceptions.ConnectionError:
+        return str(refusals[0])
+    await client.disconnect()
+    return ""
+
+
+async def test_a_socket_is_opened_by_a_cookie_or_a_token_of_its_owner(people: People) -> None:
+    conversation_id = people.create("ada")
+    cookie = people.log_in("ada")
+    assert await connected(people, conversation_id, headers={"Cookie": cookie}) == ""
+    assert await connected(people, conversation_id, headers=people.headers("ada")) == ""
+    token = {"token": people.tokens["ada"]}
+    assert await connected(people, conversation_id, auth=token) == ""
+    missing = await connected(people, "0" * 32, headers=people.headers("ada"))
+    assert "does not exist" in missing
+    for other in ("bob", "staff"):
+        refused = await connected(people, conversation_id, headers=people.headers(other))
+        assert refused == missing
+    for nobody in ({}, {"Cookie": people.gone_cookie}, people.headers("gone")):
+        refused = await connected(people, conversation_id, headers=nobody)
+        assert "Log in first" in refused
+    assert "Log in first" in await connected(people, conversation_id, auth={"token": 5})
+
+
+async def test_an_open_socket_of_a_closed_account_does_nothing_more(people: People) -> None:
+    people.manage(
+        "shell",
+        "--no-imports",
+        "-c",
+        "from settings_app.models import User; User.objects.create_user('leaving')",
+    )
+    people.tokens["leaving"] = people.manage("create_token", "leaving").strip()
+    settings = {"llm_model": "m", "llm_api_key": "sk-0123456789"}
+    assert people.call("leaving", "POST", "/api/settings", settings)[0] == 200
+    conversation_id = people.create("leaving")
+    client = socketio.AsyncClient(reconnection=False)
+    await client.connect(
+        f"{people.server.address}?conversation_id={conversation_id}&latest_event_id=-1",
+        transports=["websocket"],
+        headers=people.headers("leaving"),
+    )
+    people.manage(
+        "shell",
+        "--no-imports",
+        "-c",
+        "from settings_app.models import User; "
+        "User.objects.filter(username='leaving').update(is_active=False)",
+    )
+    message = {"action": "message", "args": {"content": "Still there?", "image_urls": []}}
+    answer = await client.call("oh_user_action", message, timeout=10)
+    assert answer["status"] == "error"
+    assert "no longer active" in answer["message"]
+    await client.disconnect()
