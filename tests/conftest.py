@@ -12,6 +12,7 @@ from settings_app.models import User
 from settings_app.services import local_user_get
 from tests.databases import databases_drop
 from tests.scripted_llm import ScriptedLLMServer
+from tests.secrets_search import found
 from tests.serving import Server
 
 
@@ -23,9 +24,12 @@ def _database_thread_lets_go(django_db_setup: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _server_databases_go() -> Iterator[None]:
+def _no_secret_is_left_and_server_databases_go() -> Iterator[None]:
     yield
-    databases_drop()
+    try:
+        assert not found(), f"secrets in plain text: {found()}"
+    finally:
+        databases_drop()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import socketio
 
 from conversations.events.states import WORKING_STATES
 from tests.databases import ROOT, database_environment
+from tests.secrets_search import KEY, assert_tells_no_secret, remember
 from tests.waiting import DEADLINE_SECONDS, until_true
 
 JSON = {"Content-Type": "application/json"}
@@ -54,6 +55,7 @@ class Server:
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
+        remember(data_dir, self.environment.get("DATABASE_URL"))
 
     @property
     def database(self) -> dict[str, str]:
@@ -134,7 +136,9 @@ class Server:
             text = response.read()
         finally:
             connection.close()
-        return response.status, json.loads(text)
+        answer = json.loads(text)
+        assert_tells_no_secret(answer)
+        return response.status, answer
 
     def ok(self, method: str, path: str, body: Any = None) -> Any:
         """Call the API and give the answer of a 200."""
@@ -144,7 +148,7 @@ class Server:
 
     def use_model(self, base_url: str, **fields: Any) -> None:
         """Store settings that name a scripted provider."""
-        settings = {"llm_model": "openai/scripted", "llm_api_key": "sk-tests-0123456789"}
+        settings = {"llm_model": "openai/scripted", "llm_api_key": KEY}
         self.ok("POST", "/api/settings", {**settings, "llm_base_url": base_url, **fields})
 
     def create(self, message: str = "Do it.", **fields: Any) -> str:
@@ -196,6 +200,7 @@ class Client:
         client = socketio.AsyncClient(reconnection=False)
 
         async def keep(event: dict[str, Any]) -> None:
+            assert_tells_no_secret(event)
             async with self._arrived:
                 self.events.append(event)
                 self._arrived.notify_all()

@@ -15,6 +15,7 @@ from conversations.agent.settling import state_changed
 from conversations.bus import get_bus
 from conversations.dispatch import lease_create
 from conversations.events.base import JSONObject, NewEvent
+from conversations.events.cleaning import clean, maskable
 from conversations.events.codec import user_message
 from conversations.events.states import AgentState
 from conversations.exceptions import (
@@ -109,14 +110,18 @@ def _created_by(request_key: RequestKey | None, owner: User) -> Conversation | N
 
 def _store(new: Conversation, events: Sequence[NewEvent]) -> None:
     user_settings = settings_for(user_id=new.owner_id)
+    secrets = user_settings.secrets if user_settings else ()
     if new.replay is None:
         _check_key(user_settings)
+    else:
+        # Kept beside the log, and masked as the log is.
+        new.replay = clean(new.replay, maskable(secrets))
     new.created_at = new.last_updated_at = timezone.now()
     with write_transaction():
         log_begin(
             conversation=new,
             events=events,
-            secrets=user_settings.secrets if user_settings else (),
+            secrets=secrets,
         )
         lease_create(new.pk, wanted=new.agent_state == AgentState.LOADING)
 

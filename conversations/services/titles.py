@@ -20,6 +20,7 @@ from conversations.agent.llm import LLM, LLMError, Usage
 from conversations.agent.titles import title_ask, title_from_answer, title_from_start
 from conversations.events.actions import MessageAction
 from conversations.events.base import EventSource
+from conversations.events.cleaning import clean, maskable
 from conversations.models import Conversation, EventRecord, TitleSource
 from conversations.services.event_log import usage_columns
 from conversations.services.transactions import in_db_thread, write_transaction
@@ -98,7 +99,8 @@ def _store(
 ) -> _Outcome:
     """Count what the title has cost, and keep it where nobody has changed the title meanwhile."""
     from_start = title_from_start(subject.first_message)
-    title = made or from_start
+    secrets = maskable(subject.settings.secrets if subject.settings else ())
+    title = str(clean(made, secrets)) or from_start
     source = TitleSource.GENERATED if title else TitleSource.DEFAULT
     replaceable = Q(title=expected.title, title_source=expected.title_source)
     if made:

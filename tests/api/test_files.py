@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.databases import ROOT
+from tests.secrets_search import TOKEN
 from tests.serving import Server
 from tests.waiting import DEADLINE_SECONDS, until_true
 
@@ -150,7 +151,7 @@ def test_without_a_token_git_answers_as_the_client_expects(bare_server: Server) 
 
 
 def test_with_a_token_git_has_nothing_to_show(server: Server) -> None:
-    server.ok("POST", "/api/settings", {"provider_tokens": {"github": "ghp_0123456789"}})
+    server.ok("POST", "/api/settings", {"provider_tokens": {"github": TOKEN}})
     try:
         info = server.ok("GET", "/api/user/info")
         assert info["login"] == "local"

@@ -23,6 +23,7 @@ from tests.scripted_llm import (
     text,
     think,
 )
+from tests.secrets_search import KEY
 from tests.serving import Server
 from tests.waiting import until_true
 
@@ -119,7 +120,7 @@ def test_the_first_message_gets_a_title_in_the_background(
         r for r in named.requests if not r.takes_turn and "[background]" in r.messages_text
     )
     assert asked.body["model"] == "scripted"
-    assert asked.headers["authorization"] == "Bearer sk-tests-0123456789"
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert MESSAGE in asked.body["messages"][-1]["content"]
     server.wait_for_rest(conversation_id)
 
