@@ -78,6 +78,11 @@ def test_tokens_are_stored_as_hashes_and_die_with_their_user(people: People) -> 
     assert people.tokens["ada"] not in said
 
 
+def test_a_token_made_on_the_command_line_is_taken(people: People) -> None:
+    people.tokens["ada again"] = people.manage("create_token", "ada", "--days", "1").strip()
+    assert people.call("ada again", "GET", URL)[0] == 200
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(["nobody"], "no active user 'nobody'"), (["ada", "--days", "0"], "--days=0")],
