@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from conversations.management.commands.serve import Command
 from tests.databases import ROOT, database_environment
 from tests.serving import Server, free_port
 
@@ -102,6 +103,12 @@ def test_a_port_that_is_taken_is_said(data_dir: Path) -> None:
     assert done.returncode == 1
     assert f"127.0.0.1:{port}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_answers_leave_at_once_on_kept_connections() -> None:
+    """Nagle's algorithm would hold each answer's body back for 40 ms; asyncio looks at `proto`."""
+    with Command._listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_the_demo_does_not_use_what_is_no_handrail(data_dir: Path) -> None:

@@ -46,7 +46,10 @@ class Command(BaseCommand):
     @staticmethod
     def _listen(host: str, port: int) -> socket.socket:
         """Take the address before anything runs. Raises CommandError where it cannot be had."""
-        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # Named, not left to the default: asyncio sends small answers at once (TCP_NODELAY) only
+        # where it sees this. Without it each request on a kept connection takes 40 ms longer.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
