@@ -6,7 +6,7 @@ PORT ?= 3000
 RUN := $(VENV)/bin/python
 MANAGE := $(RUN) manage.py
 
-.PHONY: help setup setup-dev migrate run demo test test-sqlite test-postgresql chaos lint fix lock
+.PHONY: help setup setup-dev migrate run demo test test-sqlite test-postgresql chaos bench lint fix lock
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -48,6 +48,9 @@ test-postgresql: setup-dev
 chaos: setup-dev ## The long runs with kills and load, on SQLite, then on PostgreSQL
 	@$(RUN) -m pytest -m chaos
 	@sh scripts/test_on_postgresql.sh $(RUN) -m chaos
+
+bench: setup-dev ## Measure against what is under it; writes docs/performance.md
+	@$(RUN) -m benchmarks
 
 lint: setup-dev ## Format, rules, types, imports, migrations, settings: check all
 	@$(RUN) -m ruff format --check .

@@ -1,0 +1,62 @@
+"""How much is stored, asked and waited for in a run; every number of a run stands here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+#: Items of a page of the list, and events of a page of a log.
+PAGE: Final = 20
+EVENTS_PAGE: Final = 100
+#: Connections that ask at once where requests a second are counted.
+CONNECTIONS: Final = 8
+#: Seconds that one database may take altogether.
+LIMIT_SECONDS: Final = 1500.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """A run. Times are seconds; a burst ends at its number of requests or its time."""
+
+    #: Stored conversations, by the name of their database.
+    stored: dict[str, int]
+    #: Events of the log that is read.
+    events: int
+    #: Idle conversations that must cost nothing.
+    idle: int
+    #: Times that each burst is repeated, in turn with all others of its group.
+    rounds: int
+    requests: int
+    seconds: float
+    load_requests: int
+    load_seconds: float
+    #: How long a server may take until it has come to rest.
+    settle_seconds: float
+    #: Requests that a profile adds up.
+    profiled: int
+
+
+FULL: Final = Sizes(
+    stored={"small": 100, "middle": 10_000, "large": 1_000_000},
+    events=10_000,
+    idle=1_000,
+    rounds=5,
+    requests=60,
+    seconds=0.5,
+    load_requests=800,
+    load_seconds=0.4,
+    settle_seconds=60,
+    profiled=100,
+)
+QUICK: Final = Sizes(
+    stored={"small": 100, "middle": 300, "large": 1_000},
+    events=300,
+    idle=20,
+    rounds=1,
+    requests=3,
+    seconds=0.1,
+    load_requests=16,
+    load_seconds=0.1,
+    settle_seconds=0,
+    profiled=3,
+)
