@@ -18,15 +18,15 @@ from benchmarks.load import (
     latencies,
     throughput,
 )
-from benchmarks.sizes import CONNECTIONS, Sizes
+from benchmarks.sizes import Sizes
 
 
 class Subject(Protocol):
     """Something that can be asked again and again."""
 
     @property
-    def callers(self) -> int:
-        """How many ask at once where throughput is counted."""
+    def alone(self) -> bool:
+        """Whether one caller asks also where throughput is counted."""
         ...
 
     def calls(self, callers: int) -> Iterator[list[Callable[[], object]]]:
@@ -42,7 +42,7 @@ class Http:
     requests: tuple[Request, ...]
     #: What many ask at once, where that is not the same.
     loaded: tuple[Request, ...] = ()
-    callers: int = CONNECTIONS
+    alone: bool = False
 
     def calls(self, callers: int) -> Iterator[list[Callable[[], object]]]:
         """Connect; what is connected is closed at the end."""
@@ -65,7 +65,7 @@ class InProcess:
     """A function of this process; it is called by one thread."""
 
     call: Callable[[], object]
-    callers: int = 1
+    alone: bool = True
 
     def calls(self, callers: int) -> Iterator[list[Callable[[], object]]]:
         """Give it."""
@@ -96,7 +96,8 @@ def measure(rows: Sequence[Row], sizes: Sizes) -> Measured:
                     latencies(calls[0], number=sizes.requests, seconds=sizes.seconds)
                 )
         for number, subject in enumerate(subjects):
-            with contextmanager(subject.calls)(subject.callers) as calls:
+            callers = 1 if subject.alone else sizes.connections
+            with contextmanager(subject.calls)(callers) as calls:
                 rates[number].append(
                     throughput(calls, number=sizes.load_requests, seconds=sizes.load_seconds)
                 )

@@ -8,8 +8,6 @@ from typing import Final
 #: Items of a page of the list, and events of a page of a log.
 PAGE: Final = 20
 EVENTS_PAGE: Final = 100
-#: Connections that ask at once where requests a second are counted.
-CONNECTIONS: Final = 8
 #: Seconds that one database may take altogether.
 LIMIT_SECONDS: Final = 1500.0
 
@@ -28,6 +26,9 @@ class Sizes:
     rounds: int
     requests: int
     seconds: float
+    #: Connections that ask at once where requests a second are counted. Each costs each server a
+    #: thread with its connection to the database, of which PostgreSQL has a hundred for all.
+    connections: int
     load_requests: int
     load_seconds: float
     #: How long a server may take until it has come to rest.
@@ -43,6 +44,7 @@ FULL: Final = Sizes(
     rounds=5,
     requests=60,
     seconds=0.5,
+    connections=8,
     load_requests=800,
     load_seconds=0.4,
     settle_seconds=60,
@@ -55,6 +57,7 @@ QUICK: Final = Sizes(
     rounds=1,
     requests=3,
     seconds=0.1,
+    connections=2,
     load_requests=16,
     load_seconds=0.1,
     settle_seconds=0,

@@ -13,6 +13,8 @@ from conversations.exceptions import DownloadsBusyError
 
 #: Downloads at a time; every other request keeps the rest of the server's threads.
 MAX_DOWNLOADS: Final = 8
+#: Bytes that are sent at once: each send costs a way to the event loop's thread and back.
+_PIECE: Final = 64 * 1024
 #: What the outermost layer puts into the scope (project/client_watch.py).
 _CLIENT_GONE: Final = "handrail.client_gone"
 _places = threading.BoundedSemaphore(MAX_DOWNLOADS)
@@ -33,7 +35,10 @@ class _Download:
         if self._gone is not None and self._gone.is_set():
             # Nobody takes it any more.
             raise StopIteration
-        return next(self._pieces)
+        gathered = bytearray(next(self._pieces))
+        while len(gathered) < _PIECE and (piece := next(self._pieces, None)) is not None:
+            gathered += piece
+        return bytes(gathered)
 
     def close(self) -> None:
         if self._is_open:
