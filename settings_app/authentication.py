@@ -94,13 +94,6 @@ def socket_user(*, cookies: str = "", authorization: str = "") -> User:
     return user
 
 
-def is_still_welcome(user: User) -> bool:
-    """Whether an account that a socket was opened for is still there and active."""
-    if settings.AUTH_MODE == "local":
-        return True
-    return User.objects.filter(pk=user.pk, is_active=True).exists()
-
-
 def _user_of_session(cookies: str) -> User | None:
     request = HttpRequest()
     key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME)

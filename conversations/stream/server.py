@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from conversations.services.transactions import in_db_thread
 from conversations.stream.handshake import handshake_read
 from conversations.stream.pump import pump
 from conversations.stream.user_actions import user_action_handle
-from settings_app.authentication import is_still_welcome, socket_user
+from settings_app.authentication import socket_user
 from settings_app.exceptions import SettingsAppError
 from settings_app.models import User
 
@@ -29,8 +30,10 @@ log = structlog.get_logger(__name__)
 EVENT = "oh_event"
 #: Messages that may wait for a client, and seconds until one that does not read is cut off.
 MAX_QUEUED, SLOW_SECONDS, ROOM_POLL_SECONDS = 64, 60.0, 0.005
+#: How long after a logout, or an account's end, an open socket may still receive.
+WELCOME_SECONDS = 5.0
 _NO_DATABASE = "The server's database does not answer. Try again in a moment."
-_NOT_WELCOME = "This account is no longer active. Nothing was done."
+_NOT_WELCOME = "You are no longer logged in. Nothing was done: log in again, then send it again."
 _NOT_STORED = "The server could not store this. Nothing was done; send it again."
 
 
@@ -38,7 +41,22 @@ _NOT_STORED = "The server could not store this. Nothing was done; send it again.
 class _Connection:
     user: User
     conversation_id: UUID
-    pump: asyncio.Task[None]
+    #: The headers that named the user: a logout makes them void.
+    cookies: str = field(repr=False)
+    authorization: str = field(repr=False)
+    welcome_at: float = field(default_factory=time.monotonic)
+    pump: asyncio.Task[None] | None = None
+
+    async def is_still_welcome(self) -> bool:
+        """Whether the headers still name this user, asked of the database. May raise its errors."""
+        try:
+            user = await in_db_thread(
+                socket_user, cookies=self.cookies, authorization=self.authorization
+            )
+        except PermissionDenied:
+            return False
+        self.welcome_at = time.monotonic()
+        return user.pk == self.user.pk
 
 
 class Stream:
@@ -64,12 +82,9 @@ class Stream:
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         handshake = handshake_read(environ.get("QUERY_STRING", ""))
+        cookies, authorization = environ.get("HTTP_COOKIE", ""), _authorization(environ, auth)
         try:
-            user = await in_db_thread(
-                socket_user,
-                cookies=environ.get("HTTP_COOKIE", ""),
-                authorization=_authorization(environ, auth),
-            )
+            user = await in_db_thread(socket_user, cookies=cookies, authorization=authorization)
             conversation = await in_db_thread(
                 conversation_get, user=user, conversation_id=handshake.conversation_id
             )
@@ -82,11 +97,19 @@ class Stream:
             message = "This conversation does not exist."
             raise socketio.exceptions.ConnectionRefusedError(message)
 
+        connection = self._connections[sid] = _Connection(
+            user=user,
+            conversation_id=conversation.pk,
+            cookies=cookies,
+            authorization=authorization,
+        )
+
         async def emit(event: JSONObject) -> None:
             await self._until_there_is_room(sid)
-            await self.sio.emit(EVENT, event, to=sid)
+            if await self._may_receive(sid, connection):
+                await self.sio.emit(EVENT, event, to=sid)
 
-        task = asyncio.create_task(
+        connection.pump = asyncio.create_task(
             pump(
                 conversation_id=conversation.pk,
                 # A cursor beyond the log, from who knows where, must not hide what comes.
@@ -94,8 +117,21 @@ class Stream:
                 emit=emit,
             )
         )
-        task.add_done_callback(_log_failure)
-        self._connections[sid] = _Connection(user=user, conversation_id=conversation.pk, pump=task)
+        connection.pump.add_done_callback(_log_failure)
+
+    async def _may_receive(self, sid: str, connection: _Connection) -> bool:
+        """Ask now and then whether the user is still logged in; cut off one who is not."""
+        if time.monotonic() - connection.welcome_at < WELCOME_SECONDS:
+            return True
+        try:
+            welcome = await connection.is_still_welcome()
+        except DatabaseError as error:
+            # It comes back with its cursor, and asks again.
+            log.warning("socket_cut_off", error=str(error))
+            welcome = False
+        if not welcome:
+            await self.sio.disconnect(sid)
+        return welcome
 
     async def _until_there_is_room(self, sid: str) -> None:
         """Wait for a client that reads slower than we send; cut off one that does not read at all.
@@ -114,14 +150,14 @@ class Stream:
 
     async def _disconnect(self, sid: str, reason: Any = None) -> None:
         connection = self._connections.pop(sid, None)
-        if connection is not None:
+        if connection is not None and connection.pump is not None:
             connection.pump.cancel()
 
     async def _user_action(self, sid: str, data: Any = None, *_: Any) -> JSONObject:
         """Store what the user did; the acknowledgement leaves after the commit."""
         connection = self._connections[sid]
         try:
-            if not await in_db_thread(is_still_welcome, connection.user):
+            if not await connection.is_still_welcome():
                 return await self._refuse(sid, _NOT_WELCOME, "logged_out")
             await in_db_thread(
                 user_action_handle,

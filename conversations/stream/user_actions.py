@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
@@ -51,6 +51,12 @@ class _ChangeState(BaseModel):
 _ACTIONS: TypeAdapter[_Message | _Run | _ChangeState] = TypeAdapter(
     Annotated[_Message | _Run | _ChangeState, Field(discriminator="action")]
 )
+
+
+def user_action_kinds() -> frozenset[str]:
+    """Give the words that `action` may be."""
+    models: tuple[type[BaseModel], ...] = (_Message, _Run, _ChangeState)
+    return frozenset(get_args(model.model_fields["action"].annotation)[0] for model in models)
 
 
 def _parse(data: Any) -> _Message | _Run | _ChangeState:

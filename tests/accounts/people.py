@@ -35,11 +35,11 @@ class People:
     def __init__(self, server: Server, llm: ScriptedLLMServer) -> None:
         self.server = server
         #: One process for all: each start of manage.py takes a second.
-        made = self.manage("shell", "--no-imports", "-c", _MAKE.format(password=PASSWORD))
+        made = self.python(_MAKE.format(password=PASSWORD))
         self.tokens: dict[str, str] = json.loads(made)
         self.gone_cookie = self.log_in("gone")
-        self.manage("shell", "--no-imports", "-c", _DELETE)
-        for name in ("ada", "bob"):
+        self.python(_DELETE)
+        for name in ("ada", "bob", "staff"):
             settings = {
                 "llm_model": "openai/scripted",
                 "llm_api_key": f"sk-{name}-0123456789",
@@ -60,6 +60,10 @@ class People:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def python(self, code: str) -> str:
+        """Run a few lines on this server's database, as an operator's shell does."""
+        return self.manage("shell", "--no-imports", "-c", code)
 
     def headers(self, name: str) -> dict[str, str]:
         """Give what a script of this person sends; nobody's is empty."""

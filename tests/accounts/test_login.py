@@ -1,11 +1,8 @@
-"""Logging in, tokens, sockets, and what nobody gets, on a real server in accounts mode."""
+"""Logging in, tokens, and what nobody gets, on a real server in accounts mode."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-import socketio
 
 from tests.accounts.people import PASSWORD, People
 
@@ -69,11 +66,8 @@ def test_tokens_are_stored_as_hashes_and_die_with_their_user(people: People) -> 
     for scheme in ("Bearer", "Basic", ""):
         headers = {"Authorization": f"{scheme} {people.tokens['ada']}".strip()}
         assert people.server.call("GET", URL, None, headers)[0] == 401
-    said = people.manage(
-        "shell",
-        "--no-imports",
-        "-c",
-        "from knox.models import AuthToken; print(list(AuthToken.objects.values()))",
+    said = people.python(
+        "from knox.models import AuthToken; print(list(AuthToken.objects.values()))"
     )
     assert people.tokens["ada"] not in said
 
@@ -90,66 +84,3 @@ def test_a_token_made_on_the_command_line_is_taken(people: People) -> None:
 def test_a_token_is_refused_in_words(people: People, arguments: list[str], said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         people.manage("create_token", *arguments)
-
-
-async def connected(people: People, conversation_id: str, **options: Any) -> str:
-    """Connect a socket; give what it was refused with, empty where it was let in."""
-    client = socketio.AsyncClient(reconnection=False)
-    refusals: list[Any] = []
-    client.on("connect_error", refusals.append)
-    address = f"{people.server.address}?conversation_id={conversation_id}&latest_event_id=-1"
-    try:
-        await client.connect(address, transports=["websocket"], wait_timeout=10, **options)
-    except socketio.exceptions.ConnectionError:
-        return str(refusals[0])
-    await client.disconnect()
-    return ""
-
-
-async def test_a_socket_is_opened_by_a_cookie_or_a_token_of_its_owner(people: People) -> None:
-    conversation_id = people.create("ada")
-    cookie = people.log_in("ada")
-    assert await connected(people, conversation_id, headers={"Cookie": cookie}) == ""
-    assert await connected(people, conversation_id, headers=people.headers("ada")) == ""
-    token = {"token": people.tokens["ada"]}
-    assert await connected(people, conversation_id, auth=token) == ""
-    missing = await connected(people, "0" * 32, headers=people.headers("ada"))
-    assert "does not exist" in missing
-    for other in ("bob", "staff"):
-        refused = await connected(people, conversation_id, headers=people.headers(other))
-        assert refused == missing
-    for nobody in ({}, {"Cookie": people.gone_cookie}, people.headers("gone")):
-        refused = await connected(people, conversation_id, headers=nobody)
-        assert "Log in first" in refused
-    assert "Log in first" in await connected(people, conversation_id, auth={"token": 5})
-
-
-async def test_an_open_socket_of_a_closed_account_does_nothing_more(people: People) -> None:
-    people.manage(
-        "shell",
-        "--no-imports",
-        "-c",
-        "from settings_app.models import User; User.objects.create_user('leaving')",
-    )
-    people.tokens["leaving"] = people.manage("create_token", "leaving").strip()
-    settings = {"llm_model": "m", "llm_api_key": "sk-0123456789"}
-    assert people.call("leaving", "POST", "/api/settings", settings)[0] == 200
-    conversation_id = people.create("leaving")
-    client = socketio.AsyncClient(reconnection=False)
-    await client.connect(
-        f"{people.server.address}?conversation_id={conversation_id}&latest_event_id=-1",
-        transports=["websocket"],
-        headers=people.headers("leaving"),
-    )
-    people.manage(
-        "shell",
-        "--no-imports",
-        "-c",
-        "from settings_app.models import User; "
-        "User.objects.filter(username='leaving').update(is_active=False)",
-    )
-    message = {"action": "message", "args": {"content": "Still there?", "image_urls": []}}
-    answer = await client.call("oh_user_action", message, timeout=10)
-    assert answer["status"] == "error"
-    assert "no longer active" in answer["message"]
-    await client.disconnect()
