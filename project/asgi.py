@@ -27,6 +27,9 @@ from settings_app.selectors import EffectiveSettings
 
 #: Requests that Django handles at once: a slow one must not hold up the others.
 WSGI_THREADS = 32
+#: When the LLM library is loaded where nobody asked for it yet: it takes seconds of CPU, which a
+#: start leaves to those who wait for it.
+WARM_UP_AFTER_SECONDS = 10.0
 
 
 def _llm_for(user: EffectiveSettings) -> LiteLLMClient:
@@ -53,18 +56,22 @@ class _Lifespan:
     def __init__(self) -> None:
         self._titles = TitleMaker(llm_for=_llm_for)
         self._executor: InProcessExecutor | None = None
+        self._warm_up: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        """Run what is wanted; load the LLM library aside, so that the first task need not wait."""
+        """Run what is wanted; soon load the LLM library aside, so that the first task need not."""
         resources = _resources(self._titles)
         await asyncio.to_thread(resources.runtimes.check)
-        threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True).start()
+        loading = threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True)
+        self._warm_up = asyncio.get_running_loop().call_later(WARM_UP_AFTER_SECONDS, loading.start)
         await self._titles.start()
         self._executor = InProcessExecutor(resources)
         await self._executor.start()
 
     async def stop(self) -> None:
         """End what runs; it goes on where the next process starts."""
+        if self._warm_up is not None:
+            self._warm_up.cancel()
         try:
             if self._executor is not None:
                 await self._executor.stop()
