@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "conversations",
 ]
 MIDDLEWARE = [
+    "project.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -72,7 +73,7 @@ MIDDLEWARE = [
 ]
 
 if WEB_CLIENT_DIR is not None:
-    MIDDLEWARE.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")
+    MIDDLEWARE.insert(2, "whitenoise.middleware.WhiteNoiseMiddleware")
     WHITENOISE_ROOT = WEB_CLIENT_DIR
     WHITENOISE_MAX_AGE = 0
     WHITENOISE_ALLOW_ALL_ORIGINS = False
@@ -168,7 +169,7 @@ _LOG_PROCESSORS: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     # Named ones only: Django adds whole requests to its records.
-    structlog.stdlib.ExtraAdder(allow=["conversation_id", "user_id", "event_id", "status_code"]),
+    structlog.stdlib.ExtraAdder(allow=["status_code"]),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 structlog.configure(

@@ -75,6 +75,8 @@ async def turn_run(*, conversation_id: UUID, resources: TurnResources) -> bool:
     control = TurnControl(deadline=deadline)
     if claim.stop_pending:
         control.request_stop()
+    # Each turn is run by a task, so in a context of its own.
+    structlog.contextvars.bind_contextvars(conversation=conversation_id.hex, epoch=claim.epoch)
     resources.keeper.hold(claim, control)
     watcher = asyncio.create_task(_watch(claim, control))
     try:
@@ -114,7 +116,7 @@ async def _watch(claim: Claim, control: TurnControl) -> None:
                     control.request_stop()
                     return
             except DatabaseError as error:
-                log.warning("control_not_read", conversation=claim.holder, error=str(error))
+                log.warning("control_not_read", holder=claim.holder, error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 await subscription.wait()
@@ -129,18 +131,18 @@ async def _run(claim: Claim, control: TurnControl, resources: TurnResources) -> 
         await loop.run()
     except (LeaseLostError, FencedError, ConversationGoneError) as error:
         # Somebody else goes on, or nobody: no command of ours may run beside him.
-        log.warning("turn_given_up", conversation=key, epoch=claim.epoch, reason=error.code)
+        log.warning("turn_given_up", reason=error.code)
         await resources.runtimes.discard(key)
         if isinstance(error, ConversationGoneError):
             await in_db_thread(lease_hand_back, claim=claim)
     except (OperationalError, InterfaceError) as error:
         # The database is away. The lease runs out, and the turn goes on when it is back.
-        log.warning("turn_cut_off", conversation=key, epoch=claim.epoch, error=str(error))
+        log.warning("turn_cut_off", error=str(error))
         await resources.runtimes.discard(key)
     except Exception:
         # A turn is the outermost place: whatever went wrong in it must not end the process, and
         # must not be tried again for ever.
-        log.exception("turn_failed", conversation=key, epoch=claim.epoch)
+        log.exception("turn_failed")
         await in_db_thread(_fail, claim)
 
 
@@ -162,7 +164,7 @@ def _fail(claim: Claim) -> None:
             lease_release(claim=claim, served=served)
     except (DatabaseError, FencedError, ConversationGoneError) as error:
         # The lease runs out, and the sweep hands the turn to the next runner.
-        log.warning("turn_not_released", conversation=claim.conversation_id.hex, error=str(error))
+        log.warning("turn_not_released", error=str(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

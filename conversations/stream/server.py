@@ -97,6 +97,8 @@ class Stream:
             message = "This conversation does not exist."
             raise socketio.exceptions.ConnectionRefusedError(message)
 
+        # The pump takes this context with it.
+        structlog.contextvars.bind_contextvars(conversation=conversation.pk.hex)
         connection = self._connections[sid] = _Connection(
             user=user,
             conversation_id=conversation.pk,
@@ -156,6 +158,7 @@ class Stream:
     async def _user_action(self, sid: str, data: Any = None, *_: Any) -> JSONObject:
         """Store what the user did; the acknowledgement leaves after the commit."""
         connection = self._connections[sid]
+        structlog.contextvars.bind_contextvars(conversation=connection.conversation_id.hex)
         try:
             if not await connection.is_still_welcome():
                 return await self._refuse(sid, _NOT_WELCOME, "logged_out")
