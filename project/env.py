@@ -18,7 +18,9 @@ from project.kept_secrets import secret_keep
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-BASE_DIR: Final = Path(__file__).resolve().parent.parent
+_CODE: Final = Path(__file__).resolve().parent.parent
+#: Where relative paths begin: the checkout, or, installed, the folder that it is started in.
+BASE_DIR: Final = _CODE if (_CODE / "manage.py").is_file() else Path.cwd()
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", ".localhost")
 DEFAULT_LLM_MODEL: Final = "anthropic/claude-3-5-sonnet-20241022"
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})

@@ -1,0 +1,20 @@
+"""The command line of a deployment: `handrail`, or `manage.py` in a checkout. No commands."""
+
+from __future__ import annotations
+
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+
+from project.env import settings_module_default
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    settings_module_default("project.settings")
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        # It says which setting, which value and what to do: a traceback would hide that.
+        sys.exit(f"Handrail is not configured right: {error}")
