@@ -55,7 +55,10 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django.contrib.sessions",
+    "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "knox",
     "axes",
     "settings_app",
@@ -64,6 +67,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "project.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -72,11 +76,13 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",
 ]
 
+# What our own pages need, out of the packages where it lies: nothing has to be collected.
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 0
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 if WEB_CLIENT_DIR is not None:
-    MIDDLEWARE.insert(2, "whitenoise.middleware.WhiteNoiseMiddleware")
     WHITENOISE_ROOT = WEB_CLIENT_DIR
-    WHITENOISE_MAX_AGE = 0
-    WHITENOISE_ALLOW_ALL_ORIGINS = False
     # Their names change with what is in them: cached for ever.
     WHITENOISE_IMMUTABLE_FILE_TEST = r"^/assets/"
 
@@ -158,10 +164,28 @@ REST_FRAMEWORK: dict[str, Any] = {
         ["rest_framework.throttling.UserRateThrottle"] if REQUEST_THROTTLE else []
     ),
     "DEFAULT_THROTTLE_RATES": {"user": REQUEST_THROTTLE},
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "project.api_errors.exception_handler",
     # There is one format, so ?format= is an ordinary parameter.
     "URL_FORMAT_OVERRIDE": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Handrail",
+    "DESCRIPTION": "Durable conversations for coding agents.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "POSTPROCESSING_HOOKS": ["project.documentation.complete"],
+    # Who may ask is said once for all, by `complete`.
+    "AUTHENTICATION_WHITELIST": [],
+    # What an answer always has need not be sent, and the other way round.
+    "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    # As for the rest of the API.
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SERVE_INCLUDE_SCHEMA": False,
 }
 
 _LOG_PROCESSORS: list[Any] = [

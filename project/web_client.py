@@ -27,9 +27,10 @@ _PAGE = """<!doctype html>
 <style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto;
 padding: 0 1rem; }} code {{ background: #8882; padding: 0 .3em; }}</style></head>
 <body><h1>Handrail</h1>{what}
-<p>The API is at <a href="/api/conversations">/api/conversations</a>; <a href="/health">/health</a>
-says whether this server answers. A built web client is served here when <code>WEB_CLIENT_DIR</code>
-names its folder.</p></body></html>
+<p><a href="/api/docs/">The API</a>, with every call to try; its
+<a href="/api/schema/">document</a>. <a href="/health">/health</a> says whether this server answers.
+A built web client is served here when <code>WEB_CLIENT_DIR</code> names its folder.</p>
+</body></html>
 """
 
 

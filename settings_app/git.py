@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from settings_app.answers import LIST, USER
 from settings_app.selectors import user_settings
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def _has_token(request: Request) -> bool:
 class GitUserView(APIView):
     """GET /api/user/info."""
 
+    @extend_schema(responses=USER)
     def get(self, request: Request) -> Response:
         """Give the user of this server; 401 without a token, as the client expects.
 
@@ -41,6 +44,7 @@ class GitUserView(APIView):
 class GitListView(APIView):
     """GET /api/user/repositories and the other lists."""
 
+    @extend_schema(responses=LIST)
     def get(self, request: Request) -> Response:
         """Give none; 401 without a token."""
         return Response([]) if _has_token(request) else Response(_NO_TOKEN, status=401)

@@ -30,8 +30,14 @@ def _refuse_type(wanted: str, value: object) -> NoReturn:
 class LineField(serializers.CharField):
     """One line of text, from a JSON string only; a plain CharField takes numbers too."""
 
-    def __init__(self, *, max_length: int) -> None:
-        super().__init__(required=False, allow_null=True, allow_blank=True, max_length=max_length)
+    def __init__(self, help_text: str, *, max_length: int) -> None:
+        super().__init__(
+            required=False,
+            allow_null=True,
+            allow_blank=True,
+            max_length=max_length,
+            help_text=help_text,
+        )
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         """Refuse what is not text before anything converts it."""
@@ -47,8 +53,8 @@ class LineField(serializers.CharField):
 class FlagField(serializers.BooleanField):
     """A JSON true or false; a plain BooleanField takes "yes" and 1 too."""
 
-    def __init__(self) -> None:
-        super().__init__(required=False, allow_null=True)
+    def __init__(self, help_text: str) -> None:
+        super().__init__(required=False, allow_null=True, help_text=help_text)
 
     def to_internal_value(self, data: Any) -> bool:
         """Take a boolean as it is."""
@@ -86,7 +92,12 @@ class ProviderTokensField(serializers.DictField):
     """A map of provider to token; a token for a provider that nobody knows is refused, not lost."""
 
     def __init__(self) -> None:
-        super().__init__(required=False, allow_null=True, child=LineField(max_length=4096))
+        super().__init__(
+            required=False,
+            allow_null=True,
+            child=LineField("A token; empty or masked keeps the stored one.", max_length=4096),
+            help_text=f"Tokens of {' and '.join(PROVIDERS)}. They are never answered.",
+        )
 
     def to_internal_value(self, data: Any) -> dict[Any, Any]:
         """Check the names, then each token."""
@@ -103,19 +114,23 @@ class ProviderTokensField(serializers.DictField):
 class SettingsInputSerializer(serializers.Serializer[UserSettings]):
     """A save: every field may be absent or null; unknown ones are ignored."""
 
-    llm_model = LineField(max_length=300)
-    llm_base_url = LineField(max_length=2000)
-    llm_api_key = LineField(max_length=16384)
-    agent = LineField(max_length=100)
-    language = LineField(max_length=35)
-    confirmation_mode = FlagField()
-    security_analyzer = LineField(max_length=100)
-    remote_runtime_resource_factor = FactorField(required=False, allow_null=True)
-    enable_default_condenser = FlagField()
-    enable_sound_notifications = FlagField()
-    user_consents_to_analytics = FlagField()
+    llm_model = LineField("litellm's name of the model, provider/name.", max_length=300)
+    llm_base_url = LineField("Where the model is served, if not by its provider.", max_length=2000)
+    llm_api_key = LineField("The key. It is never answered.", max_length=16384)
+    agent = LineField("The agent's name.", max_length=100)
+    language = LineField("The web client's language.", max_length=35)
+    confirmation_mode = FlagField("Whether each command waits for a yes.")
+    security_analyzer = LineField("There is none.", max_length=100)
+    remote_runtime_resource_factor = FactorField(
+        required=False, allow_null=True, help_text="Kept for the web client."
+    )
+    enable_default_condenser = FlagField("Kept for the web client.")
+    enable_sound_notifications = FlagField("Whether the web client makes sounds.")
+    user_consents_to_analytics = FlagField("What the user said; nobody is watched.")
     provider_tokens = ProviderTokensField()
-    max_iterations = CountField(required=False, allow_null=True)
+    max_iterations = CountField(
+        required=False, allow_null=True, help_text="Steps of the agent for one message."
+    )
 
 
 def settings_body(*, row: UserSettings) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from settings_app import services
+from settings_app.answers import NoSettingsSerializer, SettingsSerializer, StoredSerializer
 from settings_app.selectors import user_settings
 from settings_app.serializers import SettingsInputSerializer, settings_body
 
@@ -23,6 +25,7 @@ _STORED = {"message": "Settings stored"}
 class SettingsView(APIView):
     """GET and POST /api/settings."""
 
+    @extend_schema(responses={200: SettingsSerializer, 404: NoSettingsSerializer})
     def get(self, request: Request) -> Response:
         """Answer a user's settings; 404 tells the web client to ask for them."""
         row = user_settings(user_id=cast("User", request.user).pk)
@@ -30,6 +33,7 @@ class SettingsView(APIView):
             return Response({"error": "Settings not found"}, status=404)
         return Response(settings_body(row=row))
 
+    @extend_schema(request=SettingsInputSerializer, responses=StoredSerializer)
     def post(self, request: Request) -> Response:
         """Store the given fields."""
         if request.stream is None:
@@ -48,6 +52,7 @@ class SettingsView(APIView):
 class ResetSettingsView(APIView):
     """POST /api/reset-settings."""
 
+    @extend_schema(request=None, responses=StoredSerializer)
     def post(self, request: Request) -> Response:
         """Put everything back to the defaults; a body is not read."""
         services.settings_reset(user=cast("User", request.user))
@@ -57,6 +62,7 @@ class ResetSettingsView(APIView):
 class UnsetTokensView(APIView):
     """POST /api/unset-settings-tokens."""
 
+    @extend_schema(request=None, responses=StoredSerializer)
     def post(self, request: Request) -> Response:
         """Forget the provider tokens; a body is not read."""
         services.provider_tokens_clear(user=cast("User", request.user))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NoReturn
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 DEFAULT_LIMIT = 20
@@ -59,13 +60,35 @@ class LimitField(DigitsField):
     """How many items a page holds: 20, or what is asked for; more than 100 is taken as 100."""
 
     def __init__(self) -> None:
-        super().__init__(default=DEFAULT_LIMIT, min_value=1)
+        super().__init__(
+            default=DEFAULT_LIMIT,
+            min_value=1,
+            help_text="Items of a page; more than 100 is taken as 100.",
+        )
 
     def to_internal_value(self, data: Any) -> int:
         """Clamp."""
         return min(super().to_internal_value(data), MAX_LIMIT)
 
 
+@extend_schema_field(
+    {
+        "anyOf": [
+            {"type": "string", "maxLength": 255},
+            {
+                "type": "object",
+                "required": ["full_name"],
+                "properties": {
+                    "full_name": {
+                        "type": "string",
+                        "maxLength": 255,
+                        "description": "The repository's name, owner/name.",
+                    }
+                },
+            },
+        ]
+    }
+)
 class RepositoryField(serializers.Field[str, Any, Any, Any]):
     """The web client's repository object, or its full name as a plain string; kept as the name."""
 

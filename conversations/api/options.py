@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema
 from pydantic_core import from_json
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from conversations.api.answers import NAMES, ConfigSerializer
 from settings_app.models import DEFAULT_AGENT
 
 _PRICES: Final = "litellm/model_prices_and_context_window_backup.json"
@@ -35,6 +37,7 @@ def model_names() -> tuple[str, ...]:
 class ConfigView(APIView):
     """GET /api/options/config."""
 
+    @extend_schema(responses=ConfigSerializer)
     def get(self, request: Request) -> Response:
         """Say that this is a server without billing, and without anybody who watches its users."""
         return Response(
@@ -50,6 +53,7 @@ class ConfigView(APIView):
 class ModelsView(APIView):
     """GET /api/options/models."""
 
+    @extend_schema(responses=NAMES)
     def get(self, request: Request) -> Response:
         """Give the names of all models that the LLM library knows, and of this deployment's own."""
         return Response(sorted({settings.LLM_MODEL, *model_names()}))
@@ -58,6 +62,7 @@ class ModelsView(APIView):
 class AgentsView(APIView):
     """GET /api/options/agents."""
 
+    @extend_schema(responses=NAMES)
     def get(self, request: Request) -> Response:
         """Give the one agent that there is."""
         return Response([DEFAULT_AGENT])
@@ -66,6 +71,7 @@ class AgentsView(APIView):
 class SecurityAnalyzersView(APIView):
     """GET /api/options/security-analyzers."""
 
+    @extend_schema(responses=NAMES)
     def get(self, request: Request) -> Response:
         """Give none: to offer one that does not work would be worse."""
         return Response([])

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from conversations.selectors import PageKey
@@ -25,6 +26,7 @@ def page_id(key: PageKey) -> str:
     return base64.urlsafe_b64encode(packed).decode("ascii")
 
 
+@extend_schema_field({"type": "string", "pattern": "^([A-Za-z0-9_-]{32})?$"})
 class PageIdField(serializers.Field[PageKey | None, Any, Any, Any]):
     """A `next_page_id` as it was given out. Empty means the first page, as in the original."""
 

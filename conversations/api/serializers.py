@@ -25,13 +25,32 @@ _LARGEST_ID = 2**63 - 1
 class ConversationCreateSerializer(serializers.Serializer[Conversation]):
     """POST /api/conversations. Every field may be absent or null; unknown ones are ignored."""
 
-    initial_user_msg = TextField(required=False, allow_null=True, max_length=MAX_TEXT)
-    image_urls = serializers.ListField(
-        child=TextField(), required=False, allow_null=True, max_length=MAX_IMAGES
+    initial_user_msg = TextField(
+        required=False,
+        allow_null=True,
+        max_length=MAX_TEXT,
+        help_text="The first message. Without it, and without images, one is waited for.",
     )
-    selected_repository = RepositoryField(required=False, allow_null=True)
-    selected_branch = TextField(required=False, allow_null=True, max_length=255)
-    replay_json = TextField(required=False, allow_null=True)
+    image_urls = serializers.ListField(
+        child=TextField(help_text="A data URL."),
+        required=False,
+        allow_null=True,
+        max_length=MAX_IMAGES,
+        help_text="Images of the first message.",
+    )
+    selected_repository = RepositoryField(
+        required=False,
+        allow_null=True,
+        help_text="An object with full_name, or the name, owner/name.",
+    )
+    selected_branch = TextField(
+        required=False, allow_null=True, max_length=255, help_text="The repository's branch."
+    )
+    replay_json = TextField(
+        required=False,
+        allow_null=True,
+        help_text="A recorded trajectory as JSON text; its actions are carried out.",
+    )
 
     def validate_replay_json(self, value: str | None) -> Any:
         """Read the recording, so that a broken one is refused before anything is stored."""
@@ -46,7 +65,11 @@ class ConversationCreateSerializer(serializers.Serializer[Conversation]):
 class ConversationPatchSerializer(serializers.Serializer[Conversation]):
     """PATCH /api/conversations/<id>: a title of one line, or blanks only for "make one"."""
 
-    title = TextField(max_length=MAX_TITLE, trim_whitespace=True)
+    title = TextField(
+        max_length=MAX_TITLE,
+        trim_whitespace=True,
+        help_text="One line. A blank one asks for a made title.",
+    )
 
     def validate_title(self, value: str) -> str:
         """Refuse several lines."""
@@ -59,49 +82,73 @@ class ConversationPatchSerializer(serializers.Serializer[Conversation]):
 class ConversationFilterSerializer(serializers.Serializer[Conversation]):
     """GET /api/conversations/count: which conversations. An empty filter is none."""
 
-    selected_repository = TextField(default="", max_length=255)
-    status = serializers.ChoiceField(choices=["", *Status], default="")
-    query = TextField(default="", max_length=MAX_TITLE)
+    selected_repository = TextField(
+        default="", max_length=255, help_text="The whole name of a repository."
+    )
+    status = serializers.ChoiceField(
+        choices=["", *Status], default="", help_text="What it is now; empty for both."
+    )
+    query = TextField(
+        default="", max_length=MAX_TITLE, help_text="Part of the title, in either case."
+    )
 
 
 class ListQuerySerializer(ConversationFilterSerializer):
     """GET /api/conversations: which ones, and which page of them."""
 
     limit = LimitField()
-    page_id = PageIdField(default=None)
+    page_id = PageIdField(
+        default=None, help_text="`next_page_id` of the page before; empty for the first one."
+    )
 
 
 class EventsQuerySerializer(serializers.Serializer[EventRecord]):
     """GET /api/conversations/<id>/events: ids are inclusive; `type` is a word of the wire."""
 
-    start_id = DigitsField(default=0, max_value=_LARGEST_ID)
-    end_id = DigitsField(default=_LARGEST_ID, max_value=_LARGEST_ID)
-    reverse = serializers.BooleanField(default=False)
+    start_id = DigitsField(default=0, max_value=_LARGEST_ID, help_text="The first id, inclusive.")
+    end_id = DigitsField(
+        default=_LARGEST_ID, max_value=_LARGEST_ID, help_text="The last id, inclusive."
+    )
+    reverse = serializers.BooleanField(default=False, help_text="The newest first.")
     limit = LimitField()
-    type = serializers.ChoiceField(choices=["", *sorted({*ACTIONS, *OBSERVATIONS})], default="")
+    type = serializers.ChoiceField(
+        choices=["", *sorted({*ACTIONS, *OBSERVATIONS})],
+        default="",
+        help_text="A word of the wire, for actions and observations alike.",
+    )
     # The metaclass takes the field off the class: it hides nothing of the base.
     source = serializers.ChoiceField(  # type: ignore[assignment]
-        choices=["", *EventSource], default=""
+        choices=["", *EventSource], default="", help_text="Who made it."
     )
-    query = TextField(default="", max_length=1000)
+    query = TextField(
+        default="", max_length=1000, help_text="Text that the event shows, in either case."
+    )
 
 
 class FolderQuerySerializer(serializers.Serializer[None]):
     """GET …/list-files: the workspace's top, or a folder below it."""
 
-    path = TextField(default="", max_length=4096)
+    path = TextField(
+        default="", max_length=4096, help_text="A folder of the workspace; empty for its top."
+    )
 
 
 class FileQuerySerializer(serializers.Serializer[None]):
     """GET …/select-file."""
 
-    file = TextField(max_length=4096)
+    file = TextField(max_length=4096, help_text="A file of the workspace.")
 
 
 class FeedbackSerializer(serializers.Serializer[Feedback]):
     """POST …/submit-feedback. The events it may bring are ours: they are not stored again."""
 
-    version = TextField(default="", max_length=20)
-    email = TextField(default="", max_length=254)
-    polarity = serializers.ChoiceField(choices=["positive", "negative"])
-    permissions = serializers.ChoiceField(choices=["public", "private"], default="private")
+    version = TextField(default="", max_length=20, help_text="The form's version.")
+    email = TextField(default="", max_length=254, help_text="Whom to answer.")
+    polarity = serializers.ChoiceField(
+        choices=["positive", "negative"], help_text="What the user thinks."
+    )
+    permissions = serializers.ChoiceField(
+        choices=["public", "private"],
+        default="private",
+        help_text="Whether he would share the conversation.",
+    )

@@ -9,6 +9,8 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.http import JsonResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, ParseError
@@ -16,6 +18,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from conversations.api.answers import (
+    IDEMPOTENCY_KEY,
+    IS_DONE,
+    ITEM_OR_NULL,
+    ConversationIdSerializer,
+    ConversationPageSerializer,
+    EventPageSerializer,
+    LoopSerializer,
+)
 from conversations.api.fields import HeaderError
 from conversations.api.pagination import page_id
 from conversations.api.serializers import (
@@ -99,6 +110,11 @@ class ConversationViewSet(ViewSet):
     lookup_url_kwarg = "conversation_id"
     lookup_value_converter = "str"
 
+    @extend_schema(
+        request=ConversationCreateSerializer,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: ConversationIdSerializer},
+    )
     def create(self, request: Request) -> Response:
         """Create a conversation; the answer leaves when everything is stored."""
         fields = checked(ConversationCreateSerializer(data=body_of(request)))
@@ -109,6 +125,7 @@ class ConversationViewSet(ViewSet):
         )
         return Response({"status": "ok", "conversation_id": conversation.pk.hex})
 
+    @extend_schema(parameters=[ListQuerySerializer], responses=ConversationPageSerializer)
     def list(self, request: Request) -> Response:
         """List a page of conversations, the newest first."""
         query = checked(ListQuerySerializer(data=request.query_params.dict()))
@@ -120,6 +137,7 @@ class ConversationViewSet(ViewSet):
         )
         return Response({"results": items, "next_page_id": page_id(next_key) if next_key else None})
 
+    @extend_schema(parameters=[ConversationFilterSerializer], responses=OpenApiTypes.INT)
     @action(detail=False)
     def count(self, request: Request) -> Response:
         """Give the number of conversations that the list holds."""
@@ -127,6 +145,7 @@ class ConversationViewSet(ViewSet):
         wanted = ConversationFilter(**query)
         return Response(conversation_count(user=_user(request), wanted=wanted))
 
+    @extend_schema(responses=ITEM_OR_NULL)
     def retrieve(self, request: Request, conversation_id: str) -> JsonResponse:
         """Give one item, or null."""
         found = _id(conversation_id)
@@ -134,6 +153,7 @@ class ConversationViewSet(ViewSet):
         # DRF would answer None with an empty body; the web client wants the word.
         return JsonResponse(item or None, safe=False)
 
+    @extend_schema(request=ConversationPatchSerializer, responses=IS_DONE)
     def partial_update(self, request: Request, conversation_id: str) -> Response:
         """Rename; a blank title asks for a made one. False where there is no such conversation."""
         title = checked(ConversationPatchSerializer(data=body_of(request)))["title"]
@@ -144,6 +164,7 @@ class ConversationViewSet(ViewSet):
             return Response(conversation_rename(conversation=conversation, title=title))
         return Response(title_generate(conversation=conversation))
 
+    @extend_schema(responses={200: IS_DONE})
     def destroy(self, request: Request, conversation_id: str) -> Response:
         """Delete at once; what is left to clear away is cleared away later."""
         conversation = _find(request, conversation_id)
@@ -170,6 +191,7 @@ class InsideViewSet(ViewSet):
 class LoopViewSet(InsideViewSet):
     """A conversation's events, and the start and stop of its loop."""
 
+    @extend_schema(parameters=[EventsQuerySerializer], responses=EventPageSerializer)
     @action(detail=True)
     def events(self, request: Request, conversation_id: str) -> Response:
         """Give a page of events; `next_id` is the start_id (reverse: end_id) of the next one."""
@@ -194,6 +216,7 @@ class LoopViewSet(InsideViewSet):
             }
         )
 
+    @extend_schema(request=None, responses=LoopSerializer)
     @action(detail=True, methods=["post"])
     def start(self, request: Request, conversation_id: str) -> Response:
         """Resume a loop that was stopped or paused, or ended in an error."""
@@ -204,6 +227,7 @@ class LoopViewSet(InsideViewSet):
             return self._loop_answer(after, "There was nothing to start")
         return self._loop_answer(after, "Conversation started")
 
+    @extend_schema(request=None, responses=LoopSerializer)
     @action(detail=True, methods=["post"])
     def stop(self, request: Request, conversation_id: str) -> Response:
         """Stop the loop; a running command is interrupted within a second."""
@@ -211,6 +235,7 @@ class LoopViewSet(InsideViewSet):
         message = "Conversation stopped" if stopped else "Conversation was not running"
         return self._loop_answer(self._status(), message)
 
+    @extend_schema(exclude=True)
     def nothing(self, request: Request, conversation_id: str, rest: str) -> Response:
         """Answer for an address that nothing stands at."""
         msg = f"There is nothing at {request.path[:200]}."

@@ -88,7 +88,7 @@ def test_without_a_client_there_is_a_page_of_our_own(server: Server) -> None:
     assert status == 200
     assert headers["cache-control"] == "no-store"
     assert "Handrail" in body
-    assert "/api/conversations" in body
+    assert 'href="/api/docs/"' in body
     assert "<b>" not in body
     assert get(server, "/settings")[0] == 404
     assert get(server, "/", "POST")[0] in {403, 405}
