@@ -33,7 +33,12 @@ WARM_UP_AFTER_SECONDS = 10.0
 
 
 def _llm_for(user: EffectiveSettings) -> LiteLLMClient:
-    return LiteLLMClient(model=user.llm_model, api_key=user.llm_api_key, base_url=user.llm_base_url)
+    return LiteLLMClient(
+        model=user.llm_model,
+        api_key=user.llm_api_key,
+        base_url=user.llm_base_url,
+        outbound=settings.OUTBOUND_POLICY,
+    )
 
 
 def _resources(titles: TitleMaker) -> TurnResources:

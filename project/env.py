@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
+from outbound.policy import Allowed, allowed_parse
 from project.kept_secrets import secret_keep
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ DEFAULT_LLM_MODEL: Final = "anthropic/claude-3-5-sonnet-20241022"
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _RATE: Final = re.compile(r"[1-9]\d{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
+#: What HTTP clients read for themselves.
+_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 _source: dict[str, Mapping[str, str]] = {"values": os.environ}
 
@@ -54,6 +57,10 @@ class Deployment:
     llm_model: str
     llm_api_key: str = field(repr=False)
     llm_base_url: str
+    #: Where users' own base URLs may lead besides public addresses.
+    llm_base_url_allow: tuple[Allowed, ...]
+    #: Whether requests go out through a proxy.
+    proxied: bool
     #: None means no limit.
     request_throttle: str | None
     web_client_dir: Path | None
@@ -120,6 +127,8 @@ def deployment_read() -> Deployment:
         llm_model=variable("LLM_MODEL") or DEFAULT_LLM_MODEL,
         llm_api_key=_secret("LLM_API_KEY"),
         llm_base_url=variable("LLM_BASE_URL"),
+        llm_base_url_allow=_llm_base_url_allow(),
+        proxied=any(variable(name) or variable(name.lower()) for name in _PROXIES),
         request_throttle=_throttle(auth_mode),
         web_client_dir=_web_client_dir(),
         log_format=_choice("LOG_FORMAT", ("console", "json")),
@@ -237,6 +246,17 @@ def _allowed_hosts(auth_mode: str) -> tuple[str, ...]:
                 "leave it out, or set AUTH_MODE=accounts",
             )
     return LOOPBACK_HOSTS
+
+
+def _llm_base_url_allow() -> tuple[Allowed, ...]:
+    entries = re.split(r"[,\s]+", variable("LLM_BASE_URL_ALLOW"))
+    allowed = []
+    for entry in filter(None, entries):
+        try:
+            allowed.append(allowed_parse(entry))
+        except ValueError as error:
+            _refuse("LLM_BASE_URL_ALLOW", entry, str(error))
+    return tuple(allowed)
 
 
 def _throttle(auth_mode: str) -> str | None:

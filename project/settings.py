@@ -8,6 +8,7 @@ from typing import Any
 import django_stubs_ext
 import structlog
 
+from outbound.policy import policy_make
 from project import env
 
 # Before any app is loaded: classes such as Field take type arguments from now on.
@@ -36,6 +37,16 @@ MAX_BUDGET_PER_TASK = _deployment.max_budget_per_task
 LLM_MODEL = _deployment.llm_model
 LLM_API_KEY = _deployment.llm_api_key
 LLM_BASE_URL = _deployment.llm_base_url
+#: None where the user owns the machine: then nothing is checked.
+OUTBOUND_POLICY = (
+    policy_make(
+        allowed=_deployment.llm_base_url_allow,
+        trusted_url=LLM_BASE_URL,
+        proxied=_deployment.proxied,
+    )
+    if AUTH_MODE == "accounts"
+    else None
+)
 REQUEST_THROTTLE = _deployment.request_throttle
 WEB_CLIENT_DIR = _deployment.web_client_dir
 LOG_FORMAT = _deployment.log_format

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from django.conf import settings
 from rest_framework import serializers
 
 from settings_app.models import UserSettings
 from settings_app.selectors import effective_settings
+
+if TYPE_CHECKING:
+    from outbound.policy import OutboundPolicy
 
 PROVIDERS = ("github", "gitlab")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
@@ -48,6 +52,21 @@ class LineField(serializers.CharField):
         elif data not in (None, serializers.empty):
             _refuse_type("a string", data)
         return super().run_validation(data)
+
+
+class BaseUrlField(LineField):
+    """An address of an LLM; in accounts mode none that its text alone shows to lie inside.
+
+    Names are not resolved here: what one leads to may change, and is checked at each connection.
+    """
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse a literal address, or localhost, that the operator has not allowed."""
+        url = str(super().to_internal_value(data))
+        policy: OutboundPolicy | None = settings.OUTBOUND_POLICY
+        if policy is not None and (refusal := policy.refusal(url)):
+            raise serializers.ValidationError(refusal, code="address_refused")
+        return url
 
 
 class FlagField(serializers.BooleanField):
@@ -115,7 +134,9 @@ class SettingsInputSerializer(serializers.Serializer[UserSettings]):
     """A save: every field may be absent or null; unknown ones are ignored."""
 
     llm_model = LineField("litellm's name of the model, provider/name.", max_length=300)
-    llm_base_url = LineField("Where the model is served, if not by its provider.", max_length=2000)
+    llm_base_url = BaseUrlField(
+        "Where the model is served, if not by its provider.", max_length=2000
+    )
     llm_api_key = LineField("The key. It is never answered.", max_length=16384)
     agent = LineField("The agent's name.", max_length=100)
     language = LineField("The web client's language.", max_length=35)

@@ -17,6 +17,8 @@ from uuid import uuid4
 
 from conversations.agent.llm import LLMError, LLMResponse, ToolCall, Usage
 from conversations.agent.provider_failures import ProviderFailures
+from outbound.policy import OutboundPolicy, Resolver, system_resolve
+from outbound.wall import OutboundCall
 
 #: Set before the import, which would else fetch prices and headers and read a `.env` file.
 _ENVIRONMENT: Final = {
@@ -58,27 +60,39 @@ class LiteLLMClient:
     """A model of any provider that litellm knows, by litellm's name for it."""
 
     def __init__(
-        self, *, model: str, api_key: str | None, base_url: str | None, timeout: float = 120
+        self,
+        *,
+        model: str,
+        api_key: str | None,
+        base_url: str | None,
+        timeout: float = 120,
+        outbound: OutboundPolicy | None = None,
+        resolve: Resolver = system_resolve,
     ) -> None:
+        """Name the model; `outbound` says which addresses it may be at, None that any will do."""
         self._model = model
         self._api_key = (api_key or "").strip()
         self._base_url = base_url or None
         self._timeout = timeout
+        self._outbound = outbound
+        self._resolve = resolve
         self._failures = ProviderFailures(model=model, timeout=timeout, api_key=self._api_key)
 
     async def complete(
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]
     ) -> LLMResponse:
         """Give one answer within `timeout` seconds. Raises LLMError only."""
+        call = OutboundCall(self._outbound, resolve=self._resolve)
         try:
             litellm = _litellm or await asyncio.to_thread(_load)
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), call.walled(self._base_url):
                 response = await litellm.acompletion(**self._request(messages, tools))
             return self._response(litellm, response, messages)
         except LLMError:
             raise
         except Exception as error:  # noqa: BLE001  # litellm lets through whatever its parts raise
-            failure = self._failures.named(error)
+            refusal = call.refusal_behind(error)
+            failure = self._failures.not_sent(refusal) if refusal else self._failures.named(error)
         # Raised here, without the original as its context: that one's text may hold the API key.
         raise failure
 

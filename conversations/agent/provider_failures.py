@@ -30,6 +30,7 @@ _SENTENCES: Final = {
     "try again, or check the base URL",
     LLMErrorKind.OTHER: "The request to {model} failed: check the model's name and the base URL",
 }
+_NOT_SENT: Final = "The request to {model} was not sent: {reason}."
 _UNREADABLE: Final = "{model} gave an answer that cannot be read: try again, or check the base URL"
 _TOO_LATE: Final = "{model} gave no answer within {timeout:g} seconds: try again"
 
@@ -108,6 +109,11 @@ class ProviderFailures:
     def unreadable(self, detail: str) -> LLMError:
         """Make the LLMError for an answer that came but says nothing; asking again may help."""
         return LLMError(LLMErrorKind.OTHER, self._sentence(_UNREADABLE, detail), retryable=True)
+
+    def not_sent(self, reason: str) -> LLMError:
+        """Make the LLMError for an address that may not be reached; nothing of it is told."""
+        sentence = self._masked(_NOT_SENT.format(model=self.model, reason=reason))
+        return LLMError(LLMErrorKind.OTHER, sentence, retryable=False)
 
     def _sentence(self, template: str, detail: str) -> str:
         detail = self._masked(detail).split("Traceback (most recent", 1)[0].strip()

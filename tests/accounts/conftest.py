@@ -19,6 +19,7 @@ def people(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLLMServer) -> 
         AUTH_MODE="accounts",
         ALLOWED_HOSTS="127.0.0.1",
         REQUEST_THROTTLE="off",
+        LLM_BASE_URL_ALLOW="127.0.0.1",
         MAX_CONCURRENT_CONVERSATIONS="50",
     )
     server.start()

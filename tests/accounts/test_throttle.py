@@ -14,7 +14,11 @@ def test_a_user_who_asks_too_often_is_told_when_to_come_back(
     tmp_path: Path, llm: ScriptedLLMServer
 ) -> None:
     server = Server(
-        tmp_path, AUTH_MODE="accounts", ALLOWED_HOSTS="127.0.0.1", REQUEST_THROTTLE="20/minute"
+        tmp_path,
+        AUTH_MODE="accounts",
+        ALLOWED_HOSTS="127.0.0.1",
+        LLM_BASE_URL_ALLOW="127.0.0.1",
+        REQUEST_THROTTLE="20/minute",
     )
     server.start()
     try:

@@ -54,6 +54,7 @@ def test_the_wheel_names_its_command_and_what_it_needs(installed: Path) -> None:
     assert all(f"requires-dist:{line.lower()}" in shown for line in needed)
     assert {path.name for path in installed.iterdir()} == {
         "conversations",
+        "outbound",
         "project",
         "settings_app",
         about.name,

@@ -258,3 +258,33 @@ def test_accounts_mode_limits_requests_unless_told_otherwise(
 ) -> None:
     deployment = read(AUTH_MODE="accounts", ALLOWED_HOSTS="a.example", REQUEST_THROTTLE=value)
     assert deployment.request_throttle == rate
+
+
+def test_users_may_be_allowed_inner_addresses(read: Read) -> None:
+    deployment = read(LLM_BASE_URL_ALLOW="llm.internal:4000, 10.0.0.0/8 127.0.0.1,[::1]:80")
+    assert len(deployment.llm_base_url_allow) == 4
+    assert read().llm_base_url_allow == ()
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("http://llm.internal", "not a URL"),
+        ("10.0.0.1/8", "no network"),
+        ("llm.internal:0", "port"),
+        ("llm.internal:", "port"),
+        ("[::1]x", "port"),
+        ("*.internal", "no host name"),
+        ("-a", "no host name"),
+    ],
+)
+def test_a_bad_entry_of_the_allowed_addresses_is_refused(read: Read, entry: str, said: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=said) as raised:
+        read(LLM_BASE_URL_ALLOW=f"127.0.0.1,{entry}")
+    assert f"LLM_BASE_URL_ALLOW={entry!r}" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "all_proxy"])
+def test_a_proxy_is_noticed(read: Read, name: str) -> None:
+    assert read(**{name: "http://10.0.0.1:3128"}).proxied
+    assert not read().proxied

@@ -94,6 +94,8 @@ class Command(BaseCommand):
         config = uvicorn.Config(
             import_string(_APPLICATION),
             lifespan="on",
+            # Not uvloop, where it happens to be installed: it connects past outbound/wall.py.
+            loop="asyncio",
             log_config=None,
             access_log=False,
             proxy_headers=False,

@@ -1,0 +1,1 @@
+"""Where this server may connect to on behalf of its users. It knows no Django and no other room."""

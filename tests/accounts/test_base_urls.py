@@ -1,0 +1,116 @@
+"""In accounts mode a user's base URL does not lead into the server's own network."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.accounts.people import People
+from tests.scripted_llm import ScriptedLLMServer, error, finish
+from tests.serving import Server
+from tests.waiting import until_true
+
+
+@contextmanager
+def served(folder: Path, llm: ScriptedLLMServer) -> Iterator[People]:
+    """Serve people who may use the scripted provider's port, and no other of this machine."""
+    server = Server(
+        folder,
+        AUTH_MODE="accounts",
+        ALLOWED_HOSTS="127.0.0.1",
+        REQUEST_THROTTLE="off",
+        LLM_BASE_URL_ALLOW=llm.base_url.removeprefix("http://").removesuffix("/v1"),
+    )
+    server.start()
+    try:
+        yield People(server, llm)
+    finally:
+        server.stop()
+
+
+def rest(people: People, conversation_id: str) -> list[dict[str, Any]]:
+    """Wait until nothing runs; give the events."""
+    path = f"/api/conversations/{conversation_id}"
+
+    def rests() -> bool:
+        return bool(people.call("ada", "GET", path)[1]["status"] == "STOPPED")
+
+    until_true(rests, seconds=60)
+    trajectory: list[dict[str, Any]] = people.call("ada", "GET", f"{path}/trajectory")[1][
+        "trajectory"
+    ]
+    return trajectory
+
+
+def state_of(events: list[dict[str, Any]]) -> str:
+    return str(
+        [e["extras"] for e in events if e.get("observation") == "agent_state_changed"][-1][
+            "agent_state"
+        ]
+    )
+
+
+def assert_told_plainly(events: list[dict[str, Any]]) -> None:
+    assert state_of(events) == "error"
+    said = json.dumps(events)
+    assert "was not sent: the address lies in this server's own network" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        # This server allows 127.0.0.1.
+        *("http://127.0.0.2:1/v1", "http://localhost/v1", "http://169.254.169.254/latest"),
+        *("http://0x7f.2", "http://[::ffff:10.0.0.1]:80", "http://2130706434", "10.0.0.1:8000"),
+    ],
+)
+def test_an_inner_address_is_refused_on_saving(people: People, url: str) -> None:
+    before = people.call("bob", "GET", "/api/settings")[1]
+    status, answer = people.call("bob", "POST", "/api/settings", {"llm_base_url": url})
+    assert status == 422
+    assert answer["detail"][0]["loc"] == ["body", "llm_base_url"]
+    assert "LLM_BASE_URL_ALLOW" in answer["message"]
+    assert people.call("bob", "GET", "/api/settings")[1] == before
+
+
+def test_a_public_address_is_saved_and_nothing_is_resolved(people: People) -> None:
+    before = people.call("bob", "GET", "/api/settings")[1]["llm_base_url"]
+    for url in ("https://no-such-name.invalid/v1", "https://8.8.8.8/v1", before):
+        assert people.call("bob", "POST", "/api/settings", {"llm_base_url": url})[0] == 200
+
+
+def test_what_the_operator_allows_answers_and_a_redirect_from_there_is_not_followed(
+    tmp_path: Path, llm: ScriptedLLMServer
+) -> None:
+    with served(tmp_path, llm) as people, socket.create_server(("127.0.0.1", 0)) as inner:
+        llm.script([finish("done")], marker="the allowed way")
+        allowed = rest(people, people.create("ada", "the allowed way"))
+        assert state_of(allowed) == "finished"
+
+        location = f"http://127.0.0.1:{inner.getsockname()[1]}/v1/chat/completions"
+        llm.script([error(307, headers={"Location": location})], marker="the way round")
+        assert_told_plainly(rest(people, people.create("ada", "the way round")))
+        asked = [turn for turn in llm.turns if "the way round" in turn.messages_text]
+        assert len(asked) == 1, "it is not tried again"
+        inner.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            inner.accept()
+
+
+def test_an_address_that_was_stored_earlier_is_refused_when_it_is_used(
+    tmp_path: Path, llm: ScriptedLLMServer
+) -> None:
+    with served(tmp_path, llm) as people:
+        people.server.stop()
+        del people.server.environment["LLM_BASE_URL_ALLOW"]
+        people.server.start()
+        assert_told_plainly(rest(people, people.create("ada", "the way that was closed")))
+        said = [request.messages_text for request in llm.requests]
+        assert not any("the way that was closed" in text for text in said), "nor for a title"
