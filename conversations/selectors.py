@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from django.db.models.functions import Cast, Concat, Substr
 from django.utils import timezone
 
 from conversations.events.actions import ACTIONS
-from conversations.events.codec import EventRow, event_shows
+from conversations.events.codec import EventRow, event_shows, event_to_wire
 from conversations.models import Control, Conversation, EventRecord, LoopLease
 from conversations.models.conversation import ConversationQuerySet
 from conversations.models.loop_lease import Status, among, is_running
@@ -143,6 +144,17 @@ def all_event_rows(*, conversation_id: UUID) -> Iterator[EventRow]:
     while rows := event_rows(conversation_id=conversation_id, after=after):
         yield from rows
         after = rows[-1].event_id
+
+
+def trajectory_pieces(*, conversation_id: UUID) -> Iterator[bytes]:
+    """Give the whole log as JSON, every event with its metadata, a piece at a time."""
+    yield b'{"trajectory":['
+    separator = b""
+    for row in all_event_rows(conversation_id=conversation_id):
+        event = event_to_wire(row, with_metadata=True)
+        yield separator + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+        separator = b","
+    yield b"]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from functools import partial
-from uuid import UUID
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
@@ -30,9 +27,8 @@ from conversations.api.serializers import (
     FolderQuerySerializer,
 )
 from conversations.api.views import InsideViewSet, body_of, checked
-from conversations.events.codec import event_to_wire
 from conversations.runtime.workspace_files import file_text, folder_list, workspace_zip
-from conversations.selectors import all_event_rows
+from conversations.selectors import trajectory_pieces
 from conversations.services.feedback import feedback_keep
 from conversations.services.workspaces import workspace_path
 
@@ -44,7 +40,7 @@ class FilesViewSet(InsideViewSet):
     @action(detail=True)
     def trajectory(self, request: Request, conversation_id: str) -> StreamingHttpResponse:
         """Give every event with its metadata, in order."""
-        pieces = partial(_trajectory, self.conversation.pk)
+        pieces = partial(trajectory_pieces, conversation_id=self.conversation.pk)
         return download(request, pieces, content_type="application/json")
 
     @extend_schema(parameters=[FolderQuerySerializer], responses=NAMES)
@@ -102,13 +98,3 @@ class FilesViewSet(InsideViewSet):
             "password": "",
         }
         return Response({"statusCode": 200, "body": kept})
-
-
-def _trajectory(conversation_id: UUID) -> Iterator[bytes]:
-    yield b'{"trajectory":['
-    separator = b""
-    for row in all_event_rows(conversation_id=conversation_id):
-        event = event_to_wire(row, with_metadata=True)
-        yield separator + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
-        separator = b","
-    yield b"]}"
