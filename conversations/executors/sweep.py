@@ -18,6 +18,7 @@ from conversations.services.cleanup import (
     tombstone_remove,
     workspace_clear,
 )
+from conversations.services.presence import Presence
 from conversations.services.transactions import in_db_thread
 
 log = structlog.get_logger(__name__)
@@ -37,9 +38,11 @@ class Sweep:
         self._task: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
         self._pulses: dict[UUID, Pulse] = {}
+        self._presence = Presence()
 
     def start(self) -> None:
         """Begin, with a first round at once."""
+        self._presence.show()
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -48,6 +51,7 @@ class Sweep:
             if task is not None:
                 task.cancel()
                 await asyncio.wait({task})
+        self._presence.hide()
 
     def hurry(self) -> None:
         """Make the next round come at once."""

@@ -41,16 +41,18 @@ class LoopLeaseQuerySet(models.QuerySet["LoopLease"]):
 
     def wanted(self) -> LoopLeaseQuerySet:
         """Keep what should be run and is not: requested, or left behind by a runner that died."""
-        return self.filter(
-            Q(requested__gt=F("served")) | Q(lease_expires_at__isnull=False)
-        ).exclude(lease_expires_at__gt=Now())
+        return self.in_use().exclude(lease_expires_at__gt=Now())
 
     def running(self) -> LoopLeaseQuerySet:
         """Keep what the wire calls RUNNING: a turn is wanted or leased."""
-        return self.filter(
-            # The condition of the index `lease_wanted`, so that it can be used.
-            Q(requested__gt=F("served")) | Q(lease_expires_at__isnull=False)
-        ).filter(Q(requested__gt=F("served")) | Q(lease_expires_at__gt=Now()))
+        return self.in_use().filter(Q(requested__gt=F("served")) | Q(lease_expires_at__gt=Now()))
+
+    def in_use(self) -> LoopLeaseQuerySet:
+        """Keep what is wanted or leased, leases of runners that died included.
+
+        The condition of the index `lease_wanted`, word for word, so that it can be used.
+        """
+        return self.filter(Q(requested__gt=F("served")) | Q(lease_expires_at__isnull=False))
 
 
 class LoopLease(models.Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import UUID
 
 import structlog
@@ -21,6 +22,28 @@ def deleted_conversations() -> list[UUID]:
     running = LoopLease.objects.live().values("conversation_id")
     tombstones = Conversation.objects.filter(deleted_at__isnull=False).exclude(pk__in=running)
     return list(tombstones.order_by("deleted_at").values_list("pk", flat=True)[:BATCH])
+
+
+def tombstones() -> Iterator[UUID]:
+    """Give every tombstone that nobody runs any more, once, a batch in memory at a time."""
+    running = LoopLease.objects.live().values("conversation_id")
+    rows = Conversation.objects.filter(deleted_at__isnull=False).exclude(pk__in=running)
+    page = rows.order_by("pk").values_list("pk", flat=True)
+    batch = list(page[:BATCH])
+    while batch:
+        yield from batch
+        batch = list(page.filter(pk__gt=batch[-1])[:BATCH])
+
+
+def tombstone_clear(conversation_id: UUID) -> bool:
+    """Remove all that is left of a deleted conversation; False when that has to be tried again.
+
+    For a process beside which no server has its sandbox open.
+    """
+    if not workspace_clear(conversation_id):
+        return False
+    tombstone_remove(conversation_id)
+    return True
 
 
 def workspace_clear(conversation_id: UUID) -> bool:

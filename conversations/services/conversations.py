@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -164,3 +166,23 @@ def conversation_delete(*, conversation: Conversation) -> bool:
         )
         transaction.on_commit(partial(get_bus().publish, conversation.pk))
     return True
+
+
+def conversation_delete_if_old(
+    *, conversation_id: UUID, before: datetime, even_running: bool = False
+) -> bool:
+    """Delete a conversation that nothing was added to since `before`; False where it is kept.
+
+    One that runs, is wanted, or was left behind by a runner that died is kept too, unless
+    `even_running`.
+    """
+    with write_transaction():
+        # Under the row's lock: a message or a claim comes before it and counts, or after it and
+        # finds no conversation.
+        rows = Conversation.objects.alive().select_for_update(no_key=True)
+        row = rows.only("pk").filter(pk=conversation_id, last_updated_at__lt=before).first()
+        if row is None:
+            return False
+        if not even_running and LoopLease.objects.in_use().filter(conversation=row).exists():
+            return False
+        return conversation_delete(conversation=row)
