@@ -82,7 +82,9 @@ def test_kill_9_in_the_middle_leaves_the_file_as_it_was(user: User, tmp_path: Pa
 
 
 def test_a_process_prints_the_bytes_of_the_servers_answer(server: Server) -> None:
-    pk = server.create("", replay_json='[{"source": "agent", "action": "think", "args": {"thought": "Hm."}}]')
+    pk = server.create(
+        "", replay_json='[{"source": "agent", "action": "think", "args": {"thought": "Hm."}}]'
+    )
     server.wait_for_rest(pk)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     connection.request("GET", f"/api/conversations/{pk}/trajectory")
