@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 
 from django.db import transaction
@@ -30,7 +31,7 @@ def _locked(conversation: Conversation) -> Conversation:
         return (
             Conversation.objects.alive()
             .select_for_update(no_key=True)
-            .only("epoch", "agent_state")
+            .only("epoch", "agent_state", "last_updated_at")
             .get(pk=conversation.pk)
         )
     except Conversation.DoesNotExist as error:
@@ -68,15 +69,18 @@ def loop_stop(*, conversation: Conversation, state: AgentState = AgentState.STOP
         lease.update(served=F("requested"))
 
 
-def loop_stop_if_any(*, conversation: Conversation) -> bool:
+def loop_stop_if_any(*, conversation: Conversation, idle_since: datetime | None = None) -> bool:
     """Stop a loop that runs, is wanted, or waits for a yes; False where there is none of these.
 
-    Unlike loop_stop it leaves a conversation alone that has come to rest by itself.
+    Unlike loop_stop it leaves a conversation alone that has come to rest by itself, and with
+    `idle_since` one that has got an event since then.
     """
     with write_transaction():
         row = _locked(conversation)
         pending = row.agent_state == AgentState.AWAITING_USER_CONFIRMATION
-        if not pending and not LoopLease.objects.running().filter(conversation=row).exists():
+        if not pending and not LoopLease.objects.in_use().filter(conversation=row).exists():
+            return False
+        if idle_since is not None and row.last_updated_at >= idle_since:
             return False
         loop_stop(conversation=conversation)
     return True
