@@ -20,9 +20,14 @@ class WorkspaceNotRemovedError(HandrailError):
     code = "workspace_not_removed"
 
 
+def workspaces_root() -> Path:
+    """Give the folder of all workspaces; it need not exist."""
+    return Path(settings.DATA_DIR) / "workspaces"
+
+
 def workspace_path(conversation_id: UUID) -> Path:
     """Give the folder of a conversation; it need not exist."""
-    return Path(settings.DATA_DIR) / "workspaces" / conversation_id.hex
+    return workspaces_root() / conversation_id.hex
 
 
 def workspace_ensure(conversation_id: UUID) -> Path:
@@ -38,7 +43,14 @@ def workspace_remove(conversation_id: UUID) -> None:
     By the system's own tools: what ran in the sandbox may have nested folders deeper than a
     recursion goes, and closed them to their owner. Raises WorkspaceNotRemovedError.
     """
-    path = workspace_path(conversation_id)
+    folder_remove(workspace_path(conversation_id))
+
+
+def folder_remove(path: Path) -> None:
+    """Remove a folder below the workspaces, or a link in its place, never what the link names."""
+    if path.is_symlink():
+        # chmod would follow it.
+        path.unlink(missing_ok=True)
     if not path.exists():
         return
     said = b""
