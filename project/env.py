@@ -25,6 +25,7 @@ BASE_DIR: Final = _CODE if (_CODE / "manage.py").is_file() else Path.cwd()
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", ".localhost")
 DEFAULT_LLM_MODEL: Final = "anthropic/claude-3-5-sonnet-20241022"
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_MOST_DAYS: Final = 36_500
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _RATE: Final = re.compile(r"[1-9]\d{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
 #: What HTTP clients read for themselves.
@@ -45,6 +46,8 @@ class Deployment:
     auth_mode: str
     allowed_hosts: tuple[str, ...]
     conversation_max_age_seconds: int
+    #: None means that nothing is purged.
+    retention_days: int | None
     max_concurrent_conversations: int
     executor: str
     runtime: str
@@ -111,6 +114,7 @@ def deployment_read() -> Deployment:
         auth_mode=auth_mode,
         allowed_hosts=_allowed_hosts(auth_mode),
         conversation_max_age_seconds=_integer("CONVERSATION_MAX_AGE_SECONDS", 864_000),
+        retention_days=_retention_days(),
         max_concurrent_conversations=_integer("MAX_CONCURRENT_CONVERSATIONS", 3),
         executor=executor,
         runtime=_choice("RUNTIME", ("local",)),
@@ -160,6 +164,15 @@ def _integer(name: str, default: int) -> int:
     if value and not re.fullmatch(r"0*[1-9]\d{0,8}", value, flags=re.ASCII):
         _refuse(name, value, "it must be a whole number from 1 to 999999999")
     return int(value) if value else default
+
+
+def _retention_days() -> int | None:
+    if variable("RETENTION_DAYS").lower() in ("", "off"):
+        return None
+    days = _integer("RETENTION_DAYS", 1)
+    if days > _MOST_DAYS:
+        _refuse("RETENTION_DAYS", str(days), f"it must be off, or from 1 to {_MOST_DAYS}")
+    return days
 
 
 def _number(name: str, default: float, *, minimum: float) -> float:

@@ -25,6 +25,7 @@ DEBUG = False
 # What Handrail's own rooms read.
 AUTH_MODE = _deployment.auth_mode
 CONVERSATION_MAX_AGE_SECONDS = _deployment.conversation_max_age_seconds
+RETENTION_DAYS = _deployment.retention_days
 MAX_CONCURRENT_CONVERSATIONS = _deployment.max_concurrent_conversations
 EXECUTOR = _deployment.executor
 RUNTIME = _deployment.runtime

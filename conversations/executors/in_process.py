@@ -10,6 +10,7 @@ import structlog
 from django.db import DatabaseError
 
 from conversations import dispatch
+from conversations.executors.nightly import Nightly
 from conversations.executors.sweep import Sweep
 from conversations.services.turns import TurnResources, turn_run
 
@@ -29,6 +30,7 @@ class InProcessExecutor:
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweep = Sweep(wake=self._start_turn, runtimes=resources.runtimes)
+        self._nightly = Nightly(process=resources.process)
 
     async def start(self) -> None:
         """Begin to run turns, those left over from an earlier process first."""
@@ -36,6 +38,7 @@ class InProcessExecutor:
         self._resources.keeper.start()
         dispatch.install(self)
         self._sweep.start()
+        self._nightly.start()
 
     async def stop(self) -> None:
         """Run no more turns; those under way hand their leases back for the next process."""
@@ -47,6 +50,7 @@ class InProcessExecutor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        await asyncio.to_thread(self._nightly.stop)
         await asyncio.to_thread(self._resources.keeper.stop)
         await self._resources.runtimes.close()
 

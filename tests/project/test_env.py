@@ -48,6 +48,7 @@ def test_empty_environment_gives_the_documented_defaults(read: Read, tmp_path: P
     assert deployment.auth_mode == "local"
     assert deployment.allowed_hosts == ("localhost", "127.0.0.1", "[::1]", ".localhost")
     assert deployment.conversation_max_age_seconds == 864_000
+    assert deployment.retention_days is None
     assert deployment.max_concurrent_conversations == 3
     assert (deployment.executor, deployment.runtime) == ("in_process", "local")
     assert (deployment.sandbox_timeout, deployment.sandbox_close_delay) == (120, 900)
@@ -65,6 +66,7 @@ def test_given_values_are_read(read: Read, tmp_path: Path) -> None:
     deployment = read(
         SANDBOX_NETWORK="ON",
         LEASE_SECONDS="2.5",
+        RETENTION_DAYS="90",
         MAX_BUDGET_PER_TASK="4",
         REQUEST_THROTTLE="10/second",
         WEB_CLIENT_DIR=str(tmp_path),
@@ -74,6 +76,7 @@ def test_given_values_are_read(read: Read, tmp_path: Path) -> None:
     )
     assert deployment.sandbox_network is True
     assert deployment.lease_seconds == 2.5
+    assert deployment.retention_days == 90
     assert deployment.max_budget_per_task == 4
     assert deployment.request_throttle == "10/second"
     assert deployment.web_client_dir == tmp_path
@@ -97,6 +100,9 @@ def test_given_values_are_read(read: Read, tmp_path: Path) -> None:
         ("SANDBOX_CLOSE_DELAY", "nan"),
         ("SANDBOX_NETWORK", "maybe"),
         ("LEASE_SECONDS", "0.1"),
+        ("RETENTION_DAYS", "0"),
+        ("RETENTION_DAYS", "never"),
+        ("RETENTION_DAYS", "36501"),
         ("MAX_BUDGET_PER_TASK", "$5"),
         ("REQUEST_THROTTLE", "many"),
         ("REQUEST_THROTTLE", "0/second"),
