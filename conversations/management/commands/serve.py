@@ -10,11 +10,10 @@ from typing import Any
 import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.utils.module_loading import import_string
 
 from conversations.exceptions import RuntimeUnavailableError
+from conversations.management.readiness import database_check
 from conversations.runtime.local import LocalRuntimeProvider
 
 #: Seconds that open requests get when the server is told to end.
@@ -60,19 +59,6 @@ class Command(BaseCommand):
             raise CommandError(message) from error
         return listener
 
-    @staticmethod
-    def _check_database() -> None:
-        """Raise CommandError unless the database answers and is up to date."""
-        try:
-            migrations = MigrationExecutor(connection)
-            plan = migrations.migration_plan(migrations.loader.graph.leaf_nodes())
-        except DatabaseError as error:
-            message = f"The database does not answer: {error}"
-            raise CommandError(message) from error
-        if plan:
-            message = f"The database lacks {len(plan)} migrations: run manage.py migrate first."
-            raise CommandError(message)
-
     def handle(self, *args: Any, **options: Any) -> None:
         """Check what would fail later, then serve until told to end."""
         host, port = options["host"], options["port"]
@@ -87,7 +73,7 @@ class Command(BaseCommand):
             LocalRuntimeProvider(network=settings.SANDBOX_NETWORK).check()
         except RuntimeUnavailableError as error:
             raise CommandError(str(error)) from error
-        self._check_database()
+        database_check()
         listener = self._listen(host, port)
         self.stdout.write(f"Handrail listens on http://{host}:{port}")
         self.stdout.flush()

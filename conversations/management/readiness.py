@@ -1,0 +1,62 @@
+"""Whether this process finds what it needs: the database, its migrations, a folder to write to."""
+
+from __future__ import annotations
+
+import http.client
+import tempfile
+from urllib.parse import SplitResult
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+
+def database_check() -> None:
+    """Raise CommandError unless the database answers and is up to date."""
+    try:
+        migrations = MigrationExecutor(connection)
+        plan = migrations.migration_plan(migrations.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        why = " ".join(str(error).split())
+        message = f"The database does not answer: {why}"
+        raise CommandError(message) from error
+    if plan:
+        message = f"The database lacks {len(plan)} migrations: run manage.py migrate first."
+        raise CommandError(message)
+
+
+def data_dir_check() -> None:
+    """Raise CommandError unless DATA_DIR takes a file."""
+    try:
+        with tempfile.TemporaryFile(dir=settings.DATA_DIR) as file:
+            file.write(b"x")
+    except OSError as error:
+        message = f"DATA_DIR={settings.DATA_DIR} cannot be written to: {error}"
+        raise CommandError(message) from error
+
+
+def server_check(url: SplitResult, *, seconds: float) -> None:
+    """Raise CommandError unless a server answers at `url`, an http(s) address, with its health."""
+    https = url.scheme == "https"
+    # No proxy of the environment: it is this address that is asked for.
+    kind = http.client.HTTPSConnection if https else http.client.HTTPConnection
+    client = kind(url.hostname or "", url.port, timeout=max(seconds, 0.1))
+    try:
+        client.request("GET", f"{url.path.rstrip('/')}/health", headers=_host())
+        answer = client.getresponse()
+        said = answer.status, answer.read(100)
+    except (OSError, http.client.HTTPException) as error:
+        message = f"{url.geturl()} does not answer: {str(error) or type(error).__name__}"
+        raise CommandError(message) from error
+    finally:
+        client.close()
+    if said != (http.HTTPStatus.OK, b'"OK"'):
+        message = f"{url.geturl()}/health answered {said[0]}, not as Handrail does"
+        raise CommandError(message)
+
+
+def _host() -> dict[str, str]:
+    """Give the name to ask for: in a container the address is 127.0.0.1, which is not allowed."""
+    names = [name for name in settings.ALLOWED_HOSTS if name[0] not in ".*"]
+    return {"Host": names[0]} if settings.AUTH_MODE == "accounts" and names else {}

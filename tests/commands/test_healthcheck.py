@@ -1,0 +1,83 @@
+"""`healthcheck`: one line and an exit code, within its deadline."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.commands.operating import call, start
+from tests.databases import database_environment
+from tests.serving import Server, free_port
+
+if TYPE_CHECKING:
+    from pytest_django.fixtures import Settings
+
+HEALTH = "healthcheck"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--url", "localhost"], "'localhost'"),
+        (["--url", "ftp://localhost"], "http://127.0.0.1:3000"),
+        (["--url", "http://localhost:99999"], "99999"),
+        (["--url", "http://user:pass@localhost"], "http://127.0.0.1:3000"),
+        (["--deadline", "soon"], "'soon'"),
+        (["--dry-run"], "--dry-run"),
+    ],
+)
+def test_bad_arguments_are_one_line(
+    transactional_db: None, arguments: list[str], word: str
+) -> None:
+    call(HEALTH, *arguments).refused(word)
+
+
+def test_all_is_well_and_a_second_time_too(transactional_db: None) -> None:
+    for _ in range(2):
+        done = call(HEALTH)
+        assert (done.code, done.out, done.err) == (0, "OK: data directory, database.\n", "")
+    report = call(HEALTH, "--json").json
+    assert report["healthy"] is True
+    assert report["passed"] == ["data directory", "database"]
+
+
+def test_a_running_server_is_asked(server: Server) -> None:
+    done = start(server.data_dir, HEALTH, "--url", server.address, database=server.database)
+    assert (done.code, done.out) == (0, "OK: data directory, database, server.\n")
+
+
+def test_a_server_that_is_not_there_is_said(transactional_db: None) -> None:
+    done = call(HEALTH, "--url", f"http://127.0.0.1:{free_port()}")
+    assert (done.code, done.out) == (1, "")
+    assert "does not answer" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_data_directory_that_is_gone_is_said(
+    transactional_db: None, settings: Settings, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path / "gone"
+    done = call(HEALTH, "--json")
+    assert done.code == 1
+    assert done.json["healthy"] is False
+    assert "DATA_DIR" in done.json["problem"]
+
+
+def test_missing_migrations_are_said(tmp_path: Path) -> None:
+    database = database_environment(tmp_path, migrated=False)
+    done = start(tmp_path, HEALTH, database=database)
+    assert done.code == 1
+    assert "run manage.py migrate first" in done.err
+
+
+def test_a_database_that_hangs_is_left_at_the_deadline(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        done = start(tmp_path, HEALTH, "--deadline", "0.3", database={"DATABASE_URL": url})
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "CommandError: The database has not answered in 0.3 seconds.\n"
