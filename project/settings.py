@@ -10,6 +10,7 @@ import structlog
 
 from outbound.policy import policy_make
 from project import env
+from project.settings_shown import settings_shown
 
 # Before any app is loaded: classes such as Field take type arguments from now on.
 django_stubs_ext.monkeypatch()
@@ -51,6 +52,8 @@ OUTBOUND_POLICY = (
 REQUEST_THROTTLE = _deployment.request_throttle
 WEB_CLIENT_DIR = _deployment.web_client_dir
 LOG_FORMAT = _deployment.log_format
+#: For `manage.py show_settings`; nothing works with it, and no secret is in it.
+SETTINGS_SHOWN = settings_shown(_deployment)
 
 ALLOWED_HOSTS = list(_deployment.allowed_hosts)
 APPEND_SLASH = False
