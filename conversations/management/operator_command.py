@@ -159,6 +159,9 @@ class OperatorCommand(BaseCommand):
             # Whoever read it has enough; Python would complain when it flushes at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(FAILED)
+        except OSError as error:
+            # A disk that is full, a folder that is closed: the system's words say which.
+            raise CommandError(str(error)) from error
         except KeyboardInterrupt as error:
             message = "Interrupted. What was done stays done; run it again for the rest."
             raise CommandError(message) from error
