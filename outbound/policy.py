@@ -35,6 +35,15 @@ class Allowed:
     network: Network | None = None
     port: int | None = None
 
+    def __str__(self) -> str:
+        """Give it as it may be written."""
+        if self.port is None or self.network is None:
+            place = self.name or str(self.network)
+            return place if self.port is None else f"{place}:{self.port}"
+        # A port goes with one address only.
+        address = self.network.network_address
+        return f"[{address}]:{self.port}" if address.version > 4 else f"{address}:{self.port}"  # noqa: PLR2004  # IPv4
+
     def names(self, host: str, port: int) -> bool:
         """Whether it is an entry for this name."""
         return bool(self.name) and self.name == host and self.port in (None, port)

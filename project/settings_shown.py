@@ -16,6 +16,8 @@ MASK: Final = "**********"
 _SECRETS: Final = frozenset({"SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "LLM_API_KEY"})
 #: Settings that may be given as a file's name too.
 _BY_FILE: Final = _SECRETS | {"DATABASE_URL"}
+#: Fields that follow from variables which are not ours.
+_FOLLOWS: Final = frozenset({"proxied"})
 #: Made at the first start and kept in DATA_DIR, where nobody has given one.
 _KEPT: Final = {"SECRET_KEY": "secret_key", "FIELD_ENCRYPTION_KEYS": "field_encryption_keys"}
 
@@ -42,6 +44,7 @@ def settings_shown(deployment: Deployment) -> tuple[SettingShown, ...]:
     return tuple(
         _shown(setting_name(field.name), getattr(deployment, field.name), deployment.data_dir)
         for field in fields(deployment)
+        if field.name not in _FOLLOWS
     )
 
 
@@ -64,7 +67,7 @@ def _plain(name: str, value: Any) -> str | int | float | bool | None:
     if name == "LLM_BASE_URL":
         return _without_password(value)
     if isinstance(value, tuple):
-        return ", ".join(value)
+        return ", ".join(str(one) for one in value)
     return str(value) if isinstance(value, Path) else value
 
 
