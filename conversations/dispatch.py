@@ -18,6 +18,10 @@ class Executor(Protocol):
     def wake(self, conversation_id: UUID) -> None:
         """Look at this conversation soon. Called after the commit, from any thread."""
 
+    def seconds_since_heartbeat(self) -> float:
+        """Give how long ago this executor has last looked for work, from any thread."""
+        ...
+
 
 _installed: list[Executor] = []
 
@@ -28,6 +32,11 @@ def install(executor: Executor | None) -> None:
     A process without one still asks for turns: the sweep of a process that has one finds them.
     """
     _installed[:] = [] if executor is None else [executor]
+
+
+def seconds_since_heartbeat() -> float | None:
+    """Give how long ago this process's executor has last looked for work; None without one."""
+    return next((executor.seconds_since_heartbeat() for executor in _installed), None)
 
 
 def _wake(conversation_id: UUID) -> None:

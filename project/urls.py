@@ -3,7 +3,7 @@
 from django.urls import include, path, re_path
 
 from project.documentation import SchemaView, docs
-from project.health import health
+from project.health import health, ready
 from project.web_client import web_client
 from settings_app.login import login, logout
 
@@ -11,6 +11,8 @@ urlpatterns = [
     path("login", login),
     path("logout", logout),
     path("health", health),
+    path("alive", health),
+    path("ready", ready),
     *(path(f"api/schema{end}", SchemaView.as_view()) for end in ("", "/")),
     *(path(f"api/docs{end}", docs) for end in ("", "/")),
     path("api/", include("settings_app.urls")),

@@ -63,6 +63,10 @@ class InProcessExecutor:
                 self._start_turn, conversation_id, context=contextvars.Context()
             )
 
+    def seconds_since_heartbeat(self) -> float:
+        """Give how long ago the sweep has ended a round."""
+        return self._sweep.seconds_since_heartbeat()
+
     def _start_turn(self, conversation_id: UUID) -> None:
         if self._stopping:
             return

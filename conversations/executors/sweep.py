@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -39,6 +40,7 @@ class Sweep:
         self._clearing: asyncio.Task[None] | None = None
         self._pulses: dict[UUID, Pulse] = {}
         self._presence = Presence()
+        self._heartbeat = time.monotonic()
 
     def start(self) -> None:
         """Begin, with a first round at once."""
@@ -52,6 +54,10 @@ class Sweep:
                 task.cancel()
                 await asyncio.wait({task})
         self._presence.hide()
+
+    def seconds_since_heartbeat(self) -> float:
+        """Give how long ago a round has ended, well or not."""
+        return time.monotonic() - self._heartbeat
 
     def hurry(self) -> None:
         """Make the next round come at once."""
@@ -67,6 +73,7 @@ class Sweep:
             except Exception:
                 # Whatever it was: without the sweep nothing is ever taken over.
                 log.exception("sweep_failed")
+            self._heartbeat = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_SECONDS):
                     await self._hurry.wait()

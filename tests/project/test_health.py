@@ -1,0 +1,85 @@
+"""/health, /alive and /ready, of a server that has all it needs, and of one that lost something."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.serving import Server
+from tests.waiting import until_true
+
+READY = {"database": "ok", "executor": "ok", "data_directory": "ok"}
+
+
+@pytest.fixture
+def lonely(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path / "data")
+    made.start()
+    yield made
+    made.kill()
+
+
+def test_a_server_answers_that_it_lives_and_is_ready(server: Server) -> None:
+    assert server.call("GET", "/health") == (200, "OK")
+    assert server.call("GET", "/alive") == (200, "OK")
+    assert server.call("GET", "/ready") == (200, {"status": "ok", "checks": READY})
+
+
+def _take_a_migration_away(server: Server) -> None:
+    """Make the database one of an older version, as after a deploy without `migrate`."""
+    statement = "DELETE FROM django_migrations WHERE app = 'conversations'"
+    if url := server.database.get("DATABASE_URL"):
+        with psycopg.connect(url) as connection:
+            connection.execute(statement)
+    else:
+        with closing(sqlite3.connect(server.data_dir / "handrail.sqlite3")) as connection:
+            connection.execute(statement)
+            connection.commit()
+
+
+def test_it_says_which_part_is_missing_and_why_in_the_log(lonely: Server) -> None:
+    _take_a_migration_away(lonely)
+    until_true(lambda: lonely.call("GET", "/ready")[0] == 503)
+    _, answer = lonely.call("GET", "/ready")
+    told = "does not answer, or lacks migrations"
+    assert answer == {"status": "unavailable", "checks": {**READY, "database": told}}
+    assert "run manage.py migrate first" in lonely.log
+    assert lonely.call("GET", "/health") == (200, "OK")
+
+
+@contextmanager
+def _closed(server: Server) -> Iterator[None]:
+    """Keep the server from its database for a while."""
+    url = server.database.get("DATABASE_URL")
+    if url is None:
+        file = server.data_dir / "handrail.sqlite3"
+        kept = file.rename(server.data_dir / "kept")
+        file.mkdir()
+        yield
+        file.rmdir()
+        kept.rename(file)
+        return
+    base, _, name = url.rpartition("/")
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        yield
+        connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+
+
+def test_it_is_not_ready_without_its_database_and_ready_again_with_it(lonely: Server) -> None:
+    assert lonely.call("GET", "/ready")[0] == 200
+    with _closed(lonely):
+        until_true(lambda: lonely.call("GET", "/ready")[0] == 503)
+        assert lonely.call("GET", "/ready")[1]["checks"]["data_directory"] == "ok"
+        assert lonely.call("GET", "/alive") == (200, "OK")
+    until_true(lambda: lonely.call("GET", "/ready")[0] == 200)
