@@ -176,9 +176,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     ),
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": (
-        ["rest_framework.throttling.UserRateThrottle"] if REQUEST_THROTTLE else []
+        ["settings_app.throttle.RequestThrottle"] if REQUEST_THROTTLE else []
     ),
-    "DEFAULT_THROTTLE_RATES": {"user": REQUEST_THROTTLE},
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "project.api_errors.exception_handler",
     # There is one format, so ?format= is an ordinary parameter.

@@ -67,3 +67,18 @@ class UserSettings(models.Model):
 
     def __str__(self) -> str:
         return f"Settings of user {self.pk}"
+
+
+class RequestCounter(models.Model):
+    """A user's requests in the while that REQUEST_THROTTLE names. On PostgreSQL only, unlogged."""
+
+    # Without a constraint: a request of a user who is being deleted must not fail here.
+    user = models.OneToOneField(
+        User, on_delete=models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+    )
+    #: When the first of them came.
+    begun_at = models.DateTimeField()
+    requests = models.IntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.requests} requests of user {self.pk}"
