@@ -29,7 +29,9 @@ class InProcessExecutor:
         self._again: set[UUID] = set()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sweep = Sweep(wake=self._start_turn, runtimes=resources.runtimes)
+        self._sweep = Sweep(
+            wake=self._start_turn, runtimes=resources.runtimes, process=resources.process
+        )
         self._nightly = Nightly(process=resources.process)
 
     async def start(self) -> None:

@@ -20,11 +20,14 @@ from conversations.services.cleanup import (
     workspace_clear,
 )
 from conversations.services.presence import Presence
+from conversations.services.sweep_runs import sweep_begin, sweep_run_note
 from conversations.services.transactions import in_db_thread
 
 log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
+#: How often a process notes that it has swept.
+NOTE_SECONDS = 5.0
 #: Turns that one round starts, and conversations that one query asks for.
 BATCH = 500
 
@@ -32,7 +35,12 @@ BATCH = 500
 class Sweep:
     """Makes up for every wake-up that was lost, and for those that other processes can't send."""
 
-    def __init__(self, *, wake: Callable[[UUID], None], runtimes: RuntimeProvider) -> None:
+    def __init__(
+        self, *, wake: Callable[[UUID], None], runtimes: RuntimeProvider, process: str
+    ) -> None:
+        self._process = process
+        #: By the monotonic clock; None before the first one.
+        self._noted_at: float | None = None
         self._wake = wake
         self._runtimes = runtimes
         self._hurry = asyncio.Event()
@@ -85,6 +93,18 @@ class Sweep:
         # Aside: a large workspace takes a while to remove, and the next round must not wait.
         if self._clearing is None or self._clearing.done():
             self._clearing = asyncio.create_task(self._clear())
+        await self._note()
+
+    async def _note(self) -> None:
+        """Tell operators that this round is done; seldom, it is a write."""
+        now = time.monotonic()
+        if self._noted_at is None:
+            await in_db_thread(sweep_begin, process=self._process)
+        elif now - self._noted_at >= NOTE_SECONDS:
+            await in_db_thread(sweep_run_note, process=self._process)
+        else:
+            return
+        self._noted_at = now
 
     async def _poll(self) -> None:
         """Wake those whose conversation changed since the last round."""

@@ -87,6 +87,28 @@ class Conversation(models.Model):
                 name="conversation_newest_first",
                 condition=models.Q(deleted_at__isnull=True),
             ),
+            # The operators' lists. None of `last_updated_at`: it changes with every append, and on
+            # PostgreSQL an indexed column that changes makes the append rewrite every index.
+            models.Index(
+                models.F("created_at").desc(),
+                models.F("id").desc(),
+                name="conversation_all",
+                condition=models.Q(deleted_at__isnull=True),
+            ),
+            models.Index(
+                "agent_state",
+                models.F("created_at").desc(),
+                models.F("id").desc(),
+                name="conversation_by_state",
+                condition=models.Q(deleted_at__isnull=True),
+            ),
+            models.Index(
+                "selected_repository",
+                models.F("created_at").desc(),
+                models.F("id").desc(),
+                name="conversation_by_repository",
+                condition=models.Q(deleted_at__isnull=True),
+            ),
             models.Index(
                 "deleted_at",
                 name="conversation_tombstones",
@@ -99,6 +121,9 @@ class Conversation(models.Model):
                 name="idempotency_key_once",
                 condition=models.Q(idempotency_key__gt=""),
             ),
+        ]
+        permissions = [
+            ("operate_conversation", "Can stop, resume, retitle, export and delete conversations"),
         ]
 
     def __str__(self) -> str:

@@ -67,6 +67,8 @@ class LoopLease(models.Model):
     holder = models.CharField(max_length=128, blank=True)
     #: Null when nobody holds it; in the past when its runner died.
     lease_expires_at = models.DateTimeField(null=True, blank=True)
+    #: When its holder, or the last one, took it: for people who look at it.
+    claimed_at = models.DateTimeField(null=True, blank=True)
     control = models.CharField(
         max_length=8, choices=Control.choices, default=Control.NONE, blank=True
     )

@@ -20,6 +20,7 @@ from conversations.events.observations import AgentStateChangedObservation
 from conversations.exceptions import ConversationGoneError, FencedError, LogMovedError
 from conversations.models import Conversation, EventRecord
 from conversations.services.transactions import write_transaction
+from conversations.services.usage import daily_usage_add, failures_note, usage_columns
 
 
 def event_append(
@@ -49,13 +50,17 @@ def event_append(
         if not rows.update(**changed, **_projection(events, usage)):
             raise _refusal(conversation_id, epoch)
         # The update has locked the row: the number read now is this transaction's own.
-        last = Conversation.objects.values_list("last_event_id", flat=True).get(pk=conversation_id)
+        row = Conversation.objects.values_list("last_event_id", "owner_id")
+        last, owner_id = row.get(pk=conversation_id)
         masked = maskable(secrets)
         records = [
             _record(conversation_id, last - len(events) + number, now, event, masked)
             for number, event in enumerate(events, start=1)
         ]
         EventRecord.objects.bulk_create(records)
+        failures_note(conversation_id=conversation_id, events=events, now=now)
+        if usage is not None:
+            daily_usage_add(user_id=owner_id, usage=usage, now=now)
         transaction.on_commit(partial(get_bus().publish, conversation_id))
     return [event_from_row(record.to_row()) for record in records]
 
@@ -85,17 +90,6 @@ def _projection(events: Sequence[NewEvent], usage: Usage | None) -> dict[str, An
         if isinstance(event.body, AgentStateChangedObservation):
             columns["agent_state"] = event.body.agent_state.value
     return columns if usage is None else columns | usage_columns(usage)
-
-
-def usage_columns(usage: Usage) -> dict[str, Any]:
-    """Give the update that counts one answer of an LLM on a conversation's row."""
-    total = usage.prompt_tokens + usage.completion_tokens
-    return {
-        "accumulated_cost": F("accumulated_cost") + (usage.cost or 0.0),
-        "prompt_tokens": F("prompt_tokens") + usage.prompt_tokens,
-        "completion_tokens": F("completion_tokens") + usage.completion_tokens,
-        "total_tokens": F("total_tokens") + total,
-    }
 
 
 def _refusal(conversation_id: UUID, epoch: int | None) -> Exception:

@@ -65,7 +65,9 @@ def _claim(conversation_id: UUID, process: str) -> Claim:
         raise _NotClaimedError
     # With the epoch in it, a holder's name is never used twice.
     holder = f"{process}#{epoch}"
-    if not lease.wanted().update(holder=holder, lease_expires_at=_until(), control_epoch=epoch):
+    if not lease.wanted().update(
+        holder=holder, lease_expires_at=_until(), claimed_at=Now(), control_epoch=epoch
+    ):
         raise _NotClaimedError
     return Claim(
         conversation_id=conversation_id,

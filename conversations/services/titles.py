@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 from django.db.models import Q
+from django.utils import timezone
 
 from conversations.agent.llm import LLM, LLMError, Usage
 from conversations.agent.titles import title_ask, title_from_answer, title_from_start
@@ -22,8 +23,8 @@ from conversations.events.actions import MessageAction
 from conversations.events.base import EventSource
 from conversations.events.cleaning import clean, maskable
 from conversations.models import Conversation, EventRecord, TitleSource
-from conversations.services.event_log import usage_columns
 from conversations.services.transactions import in_db_thread, write_transaction
+from conversations.services.usage import daily_usage_add, usage_columns
 from settings_app.exceptions import SettingsAppError
 from settings_app.selectors import EffectiveSettings, settings_for
 
@@ -108,11 +109,20 @@ def _store(
         replaceable |= Q(title=from_start, title_source=TitleSource.GENERATED)
     with write_transaction():
         alive = Conversation.objects.alive().filter(pk=conversation_id)
-        if usage is not None and not alive.update(**usage_columns(usage)):
+        if usage is not None and not _count(conversation_id, usage):
             return _Outcome.GONE
         if alive.filter(replaceable).update(title=title, title_source=source):
             return _Outcome.KEPT
         return _Outcome.OVERTAKEN if alive.exists() else _Outcome.GONE
+
+
+def _count(conversation_id: UUID, usage: Usage) -> bool:
+    alive = Conversation.objects.alive().filter(pk=conversation_id)
+    if not alive.update(**usage_columns(usage)):
+        return False
+    owner_id = Conversation.objects.values_list("owner_id", flat=True).get(pk=conversation_id)
+    daily_usage_add(user_id=owner_id, usage=usage, now=timezone.now())
+    return True
 
 
 class TitleMaker:
