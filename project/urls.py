@@ -1,6 +1,8 @@
 """Where the rooms' addresses hang. No views here."""
 
+from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
 from project.documentation import SchemaView, docs
 from project.health import health, ready
@@ -15,9 +17,11 @@ urlpatterns = [
     path("ready", ready),
     *(path(f"api/schema{end}", SchemaView.as_view()) for end in ("", "/")),
     *(path(f"api/docs{end}", docs) for end in ("", "/")),
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
     path("api/", include("settings_app.urls")),
     path("api/", include("conversations.api.urls")),
-    re_path(r"^(?!(?:api|socket\.io)(?:/|\Z))(?P<path>[\s\S]*)\Z", web_client),
+    re_path(r"^(?!(?:api|admin|static|socket\.io)(?:/|\Z))(?P<path>[\s\S]*)\Z", web_client),
 ]
 
 handler400 = "project.api_errors.bad_request"

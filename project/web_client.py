@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpResponse
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_safe
 
 from conversations.models.loop_lease import Status
@@ -28,10 +29,11 @@ _PAGE = """<!doctype html>
 padding: 0 1rem; }} code {{ background: #8882; padding: 0 .3em; }}</style></head>
 <body><h1>Handrail</h1>{what}
 <p><a href="/api/docs/">The API</a>, with every call to try; its
-<a href="/api/schema/">document</a>. <a href="/health">/health</a> says whether this server answers.
-A built web client is served here when <code>WEB_CLIENT_DIR</code> names its folder.</p>
+<a href="/api/schema/">document</a>. <a href="/ready">/ready</a> says whether this server can work.
+{console}A built web client is served here when <code>WEB_CLIENT_DIR</code> names its folder.</p>
 </body></html>
 """
+_CONSOLE = 'The operators&#x27; console is at <a href="/admin/">/admin/</a>. '
 
 
 @require_safe
@@ -64,4 +66,7 @@ def _home(request: HttpRequest) -> str:
         lines or format_html("<li>nothing</li>"),
         format_html("<li>…</li>") if more else "",
     )
-    return format_html(_PAGE, what=what)
+    # Others are not told that there is a console.
+    may_enter = settings.AUTH_MODE == "local" or user.is_staff
+    console = mark_safe(_CONSOLE if may_enter else "")  # noqa: S308  # our own words
+    return format_html(_PAGE, what=what, console=console)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.db import transaction
 from django.utils import timezone
+from knox.models import AuthToken
 
 from settings_app.models import DEFAULT_AGENT, DEFAULT_LANGUAGE, User, UserSettings
 
@@ -92,3 +93,8 @@ def provider_tokens_clear(*, user: User) -> None:
 
 def _is_mask(value: str | None) -> bool:
     return bool(value) and set(value or "") == {"*"}
+
+
+def token_revoke(*, user: User, token_key: str) -> bool:
+    """Make one of a user's API tokens void, at once; False where he has none such."""
+    return bool(AuthToken.objects.filter(user=user, token_key=token_key).delete()[0])

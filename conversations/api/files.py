@@ -20,13 +20,13 @@ from conversations.api.answers import (
     TrajectorySerializer,
     VSCodeSerializer,
 )
-from conversations.api.downloads import download
 from conversations.api.serializers import (
     FeedbackSerializer,
     FileQuerySerializer,
     FolderQuerySerializer,
 )
 from conversations.api.views import InsideViewSet, body_of, checked
+from conversations.downloads import download
 from conversations.runtime.workspace_files import file_text, folder_list, workspace_zip
 from conversations.selectors import trajectory_pieces
 from conversations.services.feedback import feedback_keep

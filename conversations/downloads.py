@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.request import Request
 
 from conversations.exceptions import DownloadsBusyError
@@ -47,7 +47,7 @@ class _Download:
 
 
 def download(
-    request: Request, make: Callable[[], Iterator[bytes]], *, content_type: str
+    request: HttpRequest | Request, make: Callable[[], Iterator[bytes]], *, content_type: str
 ) -> StreamingHttpResponse:
     """Answer with the pieces that `make` gives; raises DownloadsBusyError, or as `make` does."""
     if not _places.acquire(blocking=False):

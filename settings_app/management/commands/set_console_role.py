@@ -1,0 +1,30 @@
+"""`manage.py set_console_role`: who may see the console, and who may act in it."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from settings_app.roles import OPERATOR, VIEWER, UnknownPersonError, role_set
+
+
+class Command(BaseCommand):
+    """Give or take a role."""
+
+    help = "Let a user into the console (/admin/): viewer sees all, operator acts too; none: out."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take whose, and which."""
+        parser.add_argument("username")
+        parser.add_argument("role", choices=[VIEWER, OPERATOR, "none"])
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Set it."""
+        username, role = options["username"], options["role"]
+        try:
+            role_set(username=username, role="" if role == "none" else role)
+        except UnknownPersonError as error:
+            message = f"There is no user {username!r}; manage.py createsuperuser makes one."
+            raise CommandError(message) from error
