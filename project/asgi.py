@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import threading
@@ -72,6 +73,9 @@ class _Lifespan:
         await self._titles.start()
         self._executor = InProcessExecutor(resources)
         await self._executor.start()
+        # What is loaded by now stays: no collection need walk it again, and hold up a request.
+        gc.collect()
+        gc.freeze()
 
     async def stop(self) -> None:
         """End what runs; it goes on where the next process starts."""

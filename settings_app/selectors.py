@@ -34,7 +34,8 @@ def user_settings(*, user_id: int) -> UserSettings | None:
 
     One query. Raises SecretUnreadableError when the keys that wrote the secrets are lost.
     """
-    row = UserSettings.objects.with_secrets().filter(user_id=user_id).first()
+    # Without first(): there is one at the most, and an order would be worked out for nothing.
+    row = next(iter(UserSettings.objects.with_secrets().filter(user_id=user_id)), None)
     if row is None and settings.LLM_API_KEY:
         return UserSettings(
             user_id=user_id, llm_model=settings.LLM_MODEL, llm_base_url=settings.LLM_BASE_URL
