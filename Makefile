@@ -15,6 +15,7 @@ setup: $(VENV)/.installed ## Install what Handrail runs on: packages in .venv, b
 	@sh scripts/ensure_bubblewrap.sh
 
 setup-dev: setup $(VENV)/.installed-dev ## And what it is tested and checked with
+	@sh scripts/ensure_chromium.sh
 
 $(VENV)/.installed: requirements.txt
 	@$(PYTHON) scripts/check_python.py

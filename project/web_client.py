@@ -24,6 +24,7 @@ _HASHED = "/assets/"
 _SHOWN = 20
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Handrail</title>
+<link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto;
 padding: 0 1rem; }} code {{ background: #8882; padding: 0 .3em; }}</style></head>

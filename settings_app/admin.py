@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 
-from settings_app.console import ReadOnlyAdmin, console
+from settings_app.console import Page, ReadOnlyAdmin, console
 
 
 def audit(*, request: HttpRequest, row: Model, message: str, deletes: bool = False) -> None:
@@ -75,4 +75,4 @@ class AuditAdmin(ReadOnlyAdmin[LogEntry]):
         raise Http404
 
 
-console().add_page("Audit", "admin:admin_logentry_changelist", "admin.view_logentry")
+console().add_page(Page("Audit", "admin:admin_logentry_changelist", "admin.view_logentry", 4))

@@ -29,6 +29,8 @@ class Page:
     title: str
     url_name: str
     permission: str
+    #: Where it stands among the others.
+    position: int
 
 
 class ConsoleSite(admin.AdminSite):
@@ -46,9 +48,9 @@ class ConsoleSite(admin.AdminSite):
         self.overview: Callable[[], dict[str, Any]] = dict
         self.disable_action("delete_selected")
 
-    def add_page(self, title: str, url_name: str, permission: str) -> None:
+    def add_page(self, page: Page) -> None:
         """Link to a page from all others, for those who may see it."""
-        self.pages.append(Page(title, url_name, permission))
+        self.pages = sorted([*self.pages, page], key=lambda page: page.position)
 
     def admin_view(self, view: View, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002  # Django's own signature
         """Let staff in; everybody else learns nothing of what there is."""
@@ -148,8 +150,11 @@ class ReadOnlyAdmin(admin.ModelAdmin[M]):
     actions = None
     list_per_page = 50
     show_full_result_count = False
+    # Counts of every choice, each a walk over the table.
+    show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     view_on_site = False
+    preserve_filters = False
     change_list_template = "console/list.html"
 
     def get_urls(self) -> list[URLPattern]:

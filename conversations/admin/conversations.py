@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.views.main import ChangeList
@@ -33,7 +34,7 @@ from conversations.models.conversation import ConversationQuerySet
 from conversations.models.loop_lease import Status, is_running
 from conversations.runtime.workspace_size import workspace_size
 from conversations.services.workspaces import workspace_path
-from settings_app.console import ReadOnlyAdmin, console
+from settings_app.console import Page, ReadOnlyAdmin, console
 from settings_app.exceptions import SecretUnreadableError
 from settings_app.selectors import settings_for
 
@@ -182,8 +183,8 @@ def _secrets(row: Conversation) -> tuple[tuple[str, ...], bool]:
     try:
         user_settings = settings_for(user_id=row.owner_id)
     except SecretUnreadableError:
-        return (), False
-    return (user_settings.secrets if user_settings else ()), True
+        return (settings.LLM_API_KEY,), False
+    return (*(user_settings.secrets if user_settings else ()), settings.LLM_API_KEY), True
 
 
 def _one(request: HttpRequest, row: Any) -> dict[str, Any]:
@@ -238,4 +239,4 @@ def _lease(lease: LoopLease) -> list[tuple[str, str]]:
     ]
 
 
-console().add_page("Conversations", LIST, "conversations.view_conversation")
+console().add_page(Page("Conversations", LIST, "conversations.view_conversation", 1))

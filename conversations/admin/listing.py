@@ -16,6 +16,7 @@ from django.http import HttpRequest
 
 from conversations.admin.filters import owner_id
 from conversations.admin.keys import id_range, id_read, place_read, place_write
+from conversations.events.states import AgentState
 from conversations.models import Conversation
 from conversations.models.loop_lease import Status, is_running
 from conversations.runtime.workspace_size import workspace_size
@@ -24,7 +25,7 @@ from conversations.services.workspaces import workspace_path
 from settings_app.console import CalmChangeList
 
 #: Conversations that one page of a search without an index looks through.
-STRETCH: Final = 20_000
+STRETCH: Final = 100_000
 #: Seconds and entries that the sizes of one page's workspaces may cost.
 _SIZES_SECONDS: Final = 0.05
 _ENTRIES: Final = 300
@@ -116,12 +117,19 @@ class ConversationChangeList(CalmChangeList):
 
     def _stretch_end(self, start: PageKey | None) -> PageKey | None:
         """Give the last row of a stretch of one filter's index; None where the list ends before."""
-        rows = Conversation.objects.alive().order_by(*_ORDER)
-        if self.params.get("owner"):
-            rows = rows.filter(owner_id=owner_id(str(self.params["owner"])) or 0)
+        rows = Conversation.objects.alive().filter(**self._leading()).order_by(*_ORDER)
         if start is not None:
             rows = rows.filter(_behind(start))
         return rows.values_list("created_at", "id")[STRETCH : STRETCH + 1].first()
+
+    def _leading(self) -> dict[str, Any]:
+        """Give the one filter whose index is walked."""
+        asked = {name: str(self.params.get(name) or "") for name in _INDEXED}
+        if asked["owner"]:
+            return {"owner_id": owner_id(asked["owner"]) or 0}
+        if asked["state"] in set(AgentState):
+            return {"agent_state": asked["state"]}
+        return {"selected_repository": asked["repository"]} if asked["repository"] else {}
 
 
 def _id_condition(text: str) -> Q | None:

@@ -14,7 +14,7 @@ from conversations.admin import words
 from conversations.admin.conversations import ONE, badge
 from conversations.admin.loop_reads import MOST, Loop, loops_read
 from conversations.models import LoopLease
-from settings_app.console import ReadOnlyAdmin, console
+from settings_app.console import Page, ReadOnlyAdmin, console
 
 LIST: Final = "admin:conversations_looplease_changelist"
 
@@ -64,4 +64,4 @@ def _shown(loops: list[Loop]) -> list[dict[str, Any]]:
     ]
 
 
-console().add_page("Loops", LIST, "conversations.view_looplease")
+console().add_page(Page("Loops", LIST, "conversations.view_looplease", 2))

@@ -132,8 +132,13 @@ def _look(row: EventRow, name: str) -> str:
 
 
 def _diff(text: str) -> Block:
-    lines = tuple((_DIFF.get(line[:1], ""), line) for line in text[:_SHOWN].splitlines())
+    lines = tuple((_line_look(line), line) for line in text[:_SHOWN].splitlines())
     return Block("diff", "", "diff", _rest(text), lines)
+
+
+def _line_look(line: str) -> str:
+    # The two lines that name the files are no change.
+    return "place" if line.startswith(("--- ", "+++ ")) else _DIFF.get(line[:1], "")
 
 
 def _rest(text: str) -> int:

@@ -21,8 +21,11 @@ import json
 from knox.models import AuthToken
 from settings_app.models import User
 tokens = {{}}
-for name in ("ada", "bob", "staff", "gone"):
+from settings_app.roles import role_set
+for name in ("ada", "bob", "staff", "gone", "viewer", "operator"):
     user = User.objects.create_user(name, password={password!r}, is_staff=name == "staff")
+    if name in ("viewer", "operator"):
+        role_set(username=name, role=name)
     tokens[name] = AuthToken.objects.create(user=user)[1]
 print(json.dumps(tokens))
 """
@@ -30,7 +33,10 @@ _DELETE = "from settings_app.models import User; User.objects.get(username='gone
 
 
 class People:
-    """Ada owns things; Bob is another user; Staff may use the admin; Gone was deleted."""
+    """Ada owns things; Bob is another user; Staff has no role yet; Gone was deleted.
+
+    Viewer and Operator have theirs in the console.
+    """
 
     def __init__(self, server: Server, llm: ScriptedLLMServer) -> None:
         self.server = server
