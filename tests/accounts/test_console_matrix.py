@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from tests.accounts.people import People
+from tests.accounts.people import PASSWORD, People
 from tests.accounts.test_matrix import METHODS, ROUTES
 
 CONSOLE = [route for route in ROUTES if route.startswith("admin/")]
@@ -14,6 +14,11 @@ LISTS = [
     *("admin/", "admin/conversations/conversation/", "admin/conversations/looplease/"),
     *("admin/settings_app/user/", "admin/admin/logentry/"),
 ]
+
+_NEW = f"""
+from settings_app.models import User
+User.objects.create_user("new", password={PASSWORD!r})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +84,14 @@ def test_a_token_does_not_open_the_console(people: People) -> None:
     status, headers, _ = people.fetch("GET", "/admin/", None, people.headers("operator"))
     assert status == 302
     assert ("location", "/login?next=/admin/") in [(k.lower(), v) for k, v in headers]
+
+
+def test_a_role_is_given_and_taken_on_the_command_line(people: People, owned: str) -> None:
+    people.manage("shell", "--no-imports", "-c", _NEW)
+    assert ask(people, "new", "GET", "admin/", owned)[0] == 404
+    people.manage("set_console_role", "new", "viewer")
+    assert ask(people, "new", "GET", LISTS[1], owned)[0] == 200
+    people.manage("set_console_role", "new", "none")
+    assert ask(people, "new", "GET", LISTS[1], owned)[0] == 404
+    with pytest.raises(AssertionError, match="There is no user 'nobody'"):
+        people.manage("set_console_role", "nobody", "viewer")
