@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 
 from django.contrib import admin, messages
@@ -244,13 +245,19 @@ def _settings(user: User) -> list[tuple[str, Any]]:
     hidden = {"user", *SECRET_COLUMNS}
     shown = [field for field in UserSettings._meta.concrete_fields if field.name not in hidden]
     return [
-        (str(field.verbose_name).capitalize(), _said(getattr(row, field.name))) for field in shown
+        (
+            str(field.verbose_name).capitalize().replace("Llm", "LLM"),
+            _said(getattr(row, field.name)),
+        )
+        for field in shown
     ]
 
 
 def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
     return words.NOTHING if value in (None, "") else str(value)
 
 
