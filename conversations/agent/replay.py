@@ -15,7 +15,7 @@ from conversations.events.codec import body_from_fields
 from conversations.exceptions import InvalidEventError, InvalidTrajectoryError
 
 #: Actions that only record what went on; they have no effect and are left out of a replay.
-_WITHOUT_EFFECT = frozenset(
+WITHOUT_EFFECT = frozenset(
     {"null", "recall", "change_agent_state", "system", "condensation", "condensation_request"}
 )
 
@@ -54,7 +54,7 @@ def _checked(number: int, item: Any) -> JSONObject | None:
     if not isinstance(kind, str | None) or not isinstance(source, str | None):
         message = f"event {number}: action and source must be strings"
         raise InvalidTrajectoryError(message)
-    if not kind or kind in _WITHOUT_EFFECT or source == EventSource.ENVIRONMENT:
+    if not kind or kind in WITHOUT_EFFECT or source == EventSource.ENVIRONMENT:
         return None
     if source == EventSource.USER and kind != MessageAction.kind:
         return None
@@ -104,14 +104,14 @@ def _edit_from_metadata(item: JSONObject, thought: str) -> Action:
         raise InvalidEventError(message) from error
 
 
-def _metadata(item: JSONObject) -> JSONObject | None:
+def whole_metadata(metadata: Any) -> JSONObject | None:
     """Give the recorded LLM answer where it is whole: the history is built from it."""
-    metadata = item["tool_call_metadata"]
     try:
         message = metadata["model_response"]["choices"][0]["message"]
         calls = {call["id"] for call in message["tool_calls"]}
-        names = [call["function"]["name"] for call in message["tool_calls"]]
-        texts = [*calls, *names, metadata["model_response"]["id"]]
+        functions = [call["function"] for call in message["tool_calls"]]
+        texts = [*calls, metadata["model_response"]["id"]]
+        texts += [function[key] for function in functions for key in ("name", "arguments")]
         whole = metadata["tool_call_id"] in calls and all(isinstance(t, str) and t for t in texts)
     except (LookupError, TypeError):
         return None
@@ -160,7 +160,7 @@ class Replay:
     @staticmethod
     def _action(item: JSONObject, number: int | None = None) -> NewEvent:
         body = _body(item)
-        metadata = _metadata(item)
+        metadata = whole_metadata(item["tool_call_metadata"])
         if metadata is None and number is not None:
             metadata = made_up_metadata(body, answer_id=f"replayed-{number}")
         # seen_event_id 0: the recording answers its own first message and nothing that comes later.

@@ -11,8 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from conversations.events.actions import ACTIONS, MessageAction
 from conversations.events.base import Action, Event, EventSource, JSONObject, NewEvent, Observation
+from conversations.events.foreign import (
+    ForeignAction,
+    ForeignExecutableAction,
+    ForeignObservation,
+)
 from conversations.events.observations import OBSERVATIONS, RunObservation
 from conversations.exceptions import InvalidEventError
+
+#: Keys of the payload of an event that came from another server's store: its number there, its own
+#: one-line text where ours would be another, and its top-level fields that we have no place for.
+IMPORTED_ID, IMPORTED_MESSAGE, IMPORTED_FIELDS = "imported_id", "message", "other"
 
 #: What the original's run observation carries in `extras.metadata` beside what we know.
 _METADATA = {
@@ -83,31 +92,56 @@ def payload_of(event: NewEvent) -> JSONObject:
     return payload
 
 
-def _body_from_row(row: EventRow) -> Action | Observation:
+def body_from_row(row: EventRow) -> Action | Observation:
+    """Read what a stored event says. Raises InvalidEventError where we have no type for it."""
     body: Action | Observation
     if row.action:
         if row.action not in ACTIONS:
             message = f"event {row.event_id}: action {row.action!r} is unknown"
             raise InvalidEventError(message)
-        body = body_from_fields(ACTIONS[row.action], row.payload["args"])
+        body = body_from_fields(ACTIONS[row.action], _given(row.payload["args"]))
         return body
     if row.observation not in OBSERVATIONS:
         message = f"event {row.event_id}: observation {row.observation!r} is unknown"
         raise InvalidEventError(message)
     extras = row.payload["extras"]
-    values = extras | extras.get("metadata", {}) | {"content": row.payload["content"]}
-    body = body_from_fields(OBSERVATIONS[row.observation], values)
+    values = extras | (extras.get("metadata") or {}) | {"content": row.payload["content"]}
+    body = body_from_fields(OBSERVATIONS[row.observation], _given(values))
     return body
 
 
+def _given(values: JSONObject) -> JSONObject:
+    # The original writes null for what an event has not; our defaults say the same.
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _foreign_body(row: EventRow) -> Action | Observation:
+    if row.observation:
+        return ForeignObservation(name=row.observation, content=row.payload["content"])
+    known = ACTIONS.get(row.action)
+    if known is not None and known.executable:
+        return ForeignExecutableAction(name=row.action)
+    return ForeignAction(name=row.action)
+
+
 def event_from_row(row: EventRow) -> Event:
-    """Read a stored event. Raises InvalidEventError for a kind that this version does not know."""
+    """Read a stored event; one of another server's may be foreign.
+
+    Raises InvalidEventError for a kind of our own that this version does not know.
+    """
+    try:
+        body = body_from_row(row)
+    except InvalidEventError:
+        # A newer version of ours may have written it: then an older one must not go on.
+        if IMPORTED_ID not in row.payload:
+            raise
+        body = _foreign_body(row)
     return Event(
         event_id=row.event_id,
         timestamp=row.timestamp,
         source=EventSource(row.source),
         cause=row.cause,
-        body=_body_from_row(row),
+        body=body,
         llm_metrics=row.payload.get("llm_metrics"),
         tool_call_metadata=row.payload.get("tool_call_metadata"),
         seen_event_id=row.payload.get("seen_event_id"),
@@ -135,7 +169,9 @@ _OBSERVATION_TEXT: dict[str, Callable[[str, JSONObject], str]] = {
 
 
 def event_message(row: EventRow) -> str:
-    """Compose the one-line text that stands at an event's top level."""
+    """Compose the one-line text that stands at an event's top level, or give its own."""
+    if IMPORTED_MESSAGE in row.payload:
+        return str(row.payload[IMPORTED_MESSAGE])
     if row.action:
         action_text = _ACTION_TEXT.get(row.action)
         return action_text(row.payload["args"]) if action_text else ""
@@ -165,6 +201,7 @@ def event_shows(row: EventRow, text: str) -> bool:
 def event_to_wire(row: EventRow, *, with_metadata: bool = False) -> JSONObject:
     """Give the event as clients see it (CONTRACT section 6); the trajectory adds the metadata."""
     wire: JSONObject = {
+        **row.payload.get(IMPORTED_FIELDS, {}),
         "id": row.event_id,
         "timestamp": row.timestamp.isoformat(),
         "source": row.source,

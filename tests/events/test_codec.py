@@ -5,13 +5,26 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversations.events.actions import ACTIONS, EditAction, MessageAction, RunAction, ThinkAction
-from conversations.events.base import Action, EventSource, NewEvent, Observation
+from conversations.events.actions import (
+    ACTIONS,
+    EditAction,
+    FinishAction,
+    MessageAction,
+    RunAction,
+    ThinkAction,
+)
+from conversations.events.base import Action, EventSource, JSONObject, NewEvent, Observation
 from conversations.events.cleaning import MASK, clean, maskable
 from conversations.events.codec import EventRow, event_from_row, event_to_wire, payload_of
+from conversations.events.foreign import (
+    ForeignAction,
+    ForeignExecutableAction,
+    ForeignObservation,
+)
 from conversations.events.observations import (
     OBSERVATIONS,
     AgentStateChangedObservation,
@@ -20,6 +33,7 @@ from conversations.events.observations import (
     RunObservation,
 )
 from conversations.events.states import AgentState
+from conversations.exceptions import InvalidEventError
 
 texts = st.text(max_size=40).map(clean)
 actions = st.one_of(
@@ -93,6 +107,47 @@ def test_a_secret_is_found_at_any_depth(value: object, secret: str) -> None:
     cleaned = clean(planted, maskable([secret, "short"]))
     assert secret not in json.dumps(cleaned["deep"][1])
     assert MASK in json.dumps(cleaned)
+
+
+def foreign_row(payload: JSONObject, *, action: str = "", observation: str = "") -> EventRow:
+    return EventRow(
+        event_id=3,
+        timestamp=datetime(2026, 1, 2, tzinfo=UTC),
+        source="agent",
+        action=action,
+        observation=observation,
+        cause=None,
+        payload=payload,
+    )
+
+
+def test_what_came_from_another_server_is_shown_as_it_was_and_read_as_foreign() -> None:
+    browse = {"args": {"url": "x"}, "imported_id": 9, "message": "I go", "other": {"timeout": 1}}
+    wire = event_to_wire(foreign_row(browse, action="browse"))
+    assert (wire["id"], wire["message"], wire["timeout"]) == (3, "I go", 1)
+    assert "imported_id" not in wire
+    read = event_from_row(foreign_row(browse, action="browse"))
+    assert read.body == ForeignAction(name="browse")
+    edit = {"args": {"path": "x", "content": "y", "command": ""}, "imported_id": 9}
+    assert event_from_row(foreign_row(edit, action="edit")).body == ForeignExecutableAction(
+        name="edit"
+    )
+    recall = {"content": "c", "extras": {}, "imported_id": 9}
+    assert event_from_row(foreign_row(recall, observation="recall")).body == ForeignObservation(
+        name="recall", content="c"
+    )
+
+
+def test_an_unknown_kind_of_our_own_is_refused() -> None:
+    with pytest.raises(InvalidEventError, match="action 'browse' is unknown"):
+        event_from_row(foreign_row({"args": {}}, action="browse"))
+
+
+def test_null_says_that_an_event_has_not_got_it() -> None:
+    finish = {"args": {"final_thought": "Done.", "task_completed": None}, "imported_id": 1}
+    assert event_from_row(foreign_row(finish, action="finish")).body == FinishAction(
+        final_thought="Done."
+    )
 
 
 def test_every_kind_has_its_own_word() -> None:
