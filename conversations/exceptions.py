@@ -86,3 +86,15 @@ class RuntimeUnavailableError(HandrailError):
     """The sandbox cannot be started on this machine."""
 
     code = "runtime_unavailable"
+
+
+class DamagedStoreError(HandrailError):
+    """A file of a store that is to be taken over cannot be used."""
+
+    code = "damaged_store"
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what}")
+        #: The file's path in the store.
+        self.where = where
+        self.what = what

@@ -74,6 +74,21 @@ def settings_store(*, user: User, fields: SettingsFields) -> None:
 
 
 @transaction.atomic
+def settings_take_over(*, user: User, fields: SettingsFields, overwrite: bool) -> bool:
+    """Store settings that a user had on another server; whether that was done.
+
+    Not where the user has settings already, unless `overwrite`: then nothing of the old ones stays,
+    lest an old key go to a new address. Only the answer about analytics does.
+    """
+    if not UserSettings.objects.get_or_create(user=user)[1]:
+        if not overwrite:
+            return False
+        settings_reset(user=user)
+    settings_store(user=user, fields=fields)
+    return True
+
+
+@transaction.atomic
 def settings_reset(*, user: User) -> None:
     """Put all back to the defaults, key and tokens too. The answer about analytics stays."""
     kept = {"user", "user_consents_to_analytics", "updated_at"}

@@ -22,6 +22,10 @@ MAX_RESULT_CHARS = 30_000
 #: The images that every provider takes.
 _IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,.")
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_MOVED = (
+    "[This conversation was moved here from another server. What was in its workspace and its "
+    "shell there did not come along; look before you rely on a file.]"
+)
 _NO_RESULT = "This call was not carried out."
 
 Message = dict[str, Any]
@@ -145,7 +149,11 @@ def messages_of(events: Sequence[Event]) -> list[Message]:
     results = _Results(events)
     answered: set[str] = set()
     chat: list[Message] = [{"role": "system", "content": SYSTEM_PROMPT}]
+    moved = False
     for event in _order(events):
+        if moved and not event.imported:
+            chat.append({"role": "user", "content": _MOVED})
+        moved = event.imported
         answer = response_id(event)
         if answer is not None:
             if answer not in answered and event.cause is None:

@@ -67,7 +67,7 @@ class Position:
         if event.cause is not None:
             self.unsettled.pop(event.cause, None)
             self.started.discard(event.cause)
-        if isinstance(body, RunObservation):
+        if isinstance(body, RunObservation) and not event.imported:
             self.shell_was_used = True
         self._apply_answer(event)
 

@@ -59,3 +59,5 @@ class Event(NewEvent):
 
     event_id: int
     timestamp: datetime
+    #: It happened on another server: what it did to files was done there.
+    imported: bool = False

@@ -145,6 +145,7 @@ def event_from_row(row: EventRow) -> Event:
         llm_metrics=row.payload.get("llm_metrics"),
         tool_call_metadata=row.payload.get("tool_call_metadata"),
         seen_event_id=row.payload.get("seen_event_id"),
+        imported=IMPORTED_ID in row.payload,
     )
 
 

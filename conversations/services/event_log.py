@@ -15,7 +15,7 @@ from conversations.agent.llm import Usage
 from conversations.bus import get_bus
 from conversations.events.base import Action, Event, NewEvent
 from conversations.events.cleaning import clean, maskable
-from conversations.events.codec import event_from_row, payload_of
+from conversations.events.codec import EventRow, event_from_row, payload_of
 from conversations.events.observations import AgentStateChangedObservation
 from conversations.exceptions import ConversationGoneError, FencedError, LogMovedError
 from conversations.models import Conversation, EventRecord
@@ -80,6 +80,42 @@ def log_begin(
     EventRecord.objects.bulk_create(
         _record(conversation.pk, number, conversation.created_at, event, masked)
         for number, event in enumerate(events)
+    )
+
+
+def log_take_over(
+    *,
+    conversation: Conversation,
+    batches: Iterable[Sequence[EventRow]],
+    closing: Sequence[NewEvent],
+    secrets: Iterable[str],
+) -> None:
+    """Store a conversation of another server with its log, inside the transaction that makes it.
+
+    The rows come numbered, a batch in memory at a time; `closing` are the events that follow them.
+    """
+    for name, value in _projection(closing, None).items():
+        setattr(conversation, name, value)
+    conversation.save(force_insert=True)
+    masked, number = maskable(secrets), -1
+    for rows in batches:
+        EventRecord.objects.bulk_create(
+            EventRecord(
+                conversation_id=conversation.pk,
+                event_id=(number := number + 1),
+                timestamp=row.timestamp,
+                source=row.source,
+                action=row.action,
+                observation=row.observation,
+                cause=row.cause,
+                payload=clean(row.payload, masked),
+            )
+            for row in rows
+        )
+    now = timezone.now()
+    EventRecord.objects.bulk_create(
+        _record(conversation.pk, number, now, event, masked)
+        for number, event in enumerate(closing, start=number + 1)
     )
 
 
