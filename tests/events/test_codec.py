@@ -86,7 +86,8 @@ def test_the_wire_has_what_the_web_client_reads_and_nothing_of_ours(
     wire = event_to_wire(row_of(event))
     assert json.loads(json.dumps(wire)) == wire
     assert isinstance(wire["message"], str)
-    assert "seen_event_id" not in json.dumps(wire)
+    # Keys only: a generated text may be any word of the code's, this one too.
+    assert "seen_event_id" not in {*wire, *wire.get("args", {}), *wire.get("extras", {})}
     assert ("action" in wire) is isinstance(body, Action)
     if isinstance(body, RunObservation):
         assert wire["extras"]["metadata"]["exit_code"] == body.exit_code
