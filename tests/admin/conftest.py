@@ -17,7 +17,13 @@ _SEED = "from tests.admin.seed import seed; seed()"
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLLMServer) -> Iterator[People]:
     folder = tmp_path_factory.mktemp("console")
-    server = Server(folder, AUTH_MODE="accounts", ALLOWED_HOSTS="127.0.0.1", REQUEST_THROTTLE="off")
+    server = Server(
+        folder,
+        AUTH_MODE="accounts",
+        ALLOWED_HOSTS="127.0.0.1",
+        LLM_BASE_URL_ALLOW="127.0.0.1",
+        REQUEST_THROTTLE="off",
+    )
     server.start()
     made = People(server, llm)
     made.manage("shell", "--no-imports", "-c", _SEED)
