@@ -98,7 +98,9 @@ class CountField(serializers.IntegerField):
     """A JSON integer."""
 
     def to_internal_value(self, data: Any) -> int:
-        """Take an integer that a column can hold."""
+        """Take an integer that a column can hold; for JSON, 40.0 is one too."""
+        if isinstance(data, float) and data.is_integer():
+            data = int(data)
         if isinstance(data, bool) or not isinstance(data, int):
             _refuse_type("an integer", data)
         if not 1 <= data <= 1_000_000:  # noqa: PLR2004  # named by the message

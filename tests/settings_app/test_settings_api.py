@@ -266,3 +266,9 @@ def test_two_saves_at_once_lose_no_field() -> None:
     assert (row.llm_api_key, row.max_iterations) == (KEY, 7)
     assert (row.language, row.confirmation_mode) == ("fr", True)
     assert User.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_whole_number_may_be_written_as_json_allows(api: APIClient) -> None:
+    _post(api, {"llm_api_key": KEY, "max_iterations": 40.0})
+    assert _get(api)["max_iterations"] == 40
