@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db import transaction
+
 from conversations.agent.llm import Usage
 from conversations.agent.settling import state_changed
 from conversations.events.actions import EditAction, MessageAction, RunAction
@@ -23,13 +25,16 @@ def conversation_make(
     owner: User, title: str, *, state: AgentState = AgentState.FINISHED, repository: str = ""
 ) -> Conversation:
     """Store a conversation that rests in a state, with an answer that has cost something."""
-    made = conversation_create(
-        owner=owner, initial_user_msg="Mend it.", selected_repository=repository
-    )
-    conversation_rename(conversation=made, title=title)
-    append(made, [state_changed(state, "no key" if state == AgentState.ERROR else "")], paid=True)
-    served = requested_read(conversation_id=made.pk)
-    LoopLease.objects.filter(pk=made.pk).update(served=served)
+    # All at once: the sweep of a server beside this must not see that a turn was wanted.
+    with transaction.atomic():
+        made = conversation_create(
+            owner=owner, initial_user_msg="Mend it.", selected_repository=repository
+        )
+        conversation_rename(conversation=made, title=title)
+        reason = "no key" if state == AgentState.ERROR else ""
+        append(made, [state_changed(state, reason)], paid=True)
+        served = requested_read(conversation_id=made.pk)
+        LoopLease.objects.filter(pk=made.pk).update(served=served)
     return made
 
 
