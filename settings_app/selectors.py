@@ -46,8 +46,10 @@ def user_settings(*, user_id: int) -> UserSettings | None:
 def effective_settings(*, row: UserSettings) -> EffectiveSettings:
     """Fill a row's gaps from the environment. No query."""
     key, base_url = row.llm_api_key.strip(), row.llm_base_url
-    # The deployment's key goes to the deployment's address, never to one that a user typed.
-    if not key and base_url in ("", settings.LLM_BASE_URL):
+    # The deployment's key goes where the deployment says, never to an address that a user typed;
+    # and only with the deployment's own model: a model's name chooses a host, too.
+    is_own = base_url in ("", settings.LLM_BASE_URL) and row.llm_model in ("", settings.LLM_MODEL)
+    if not key and is_own:
         key, base_url = settings.LLM_API_KEY, settings.LLM_BASE_URL
     return EffectiveSettings(
         llm_model=row.llm_model or settings.LLM_MODEL,

@@ -272,3 +272,15 @@ def test_two_saves_at_once_lose_no_field() -> None:
 def test_a_whole_number_may_be_written_as_json_allows(api: APIClient) -> None:
     _post(api, {"llm_api_key": KEY, "max_iterations": 40.0})
     assert _get(api)["max_iterations"] == 40
+
+
+@pytest.mark.django_db
+def test_the_deployments_key_goes_to_no_model_that_a_user_named(
+    api: APIClient, settings: Settings
+) -> None:
+    settings.LLM_API_KEY, settings.LLM_MODEL = "sk-of-the-operator", "openai/own"
+    for model, key in (("openai/own", "sk-of-the-operator"), ("baseten/abcd1234", "")):
+        _post(api, {"llm_model": model})
+        effective = settings_for(user_id=local_user_get().pk)
+        assert effective is not None
+        assert effective.llm_api_key == key
