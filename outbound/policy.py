@@ -25,6 +25,9 @@ PROXIED: Final = (
     "this server reaches the net through a proxy, so where a base URL leads cannot be checked; "
     "ask the operator to name its host in LLM_BASE_URL_ALLOW"
 )
+URL_IN_MODEL: Final = (
+    "the model's name holds an address; put the address into the base URL, where it is checked"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

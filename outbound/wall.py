@@ -1,11 +1,13 @@
 """The wall around one call: no connection of it leaves for an address that the policy forbids.
 
 It stands where Python hands an address to the kernel: whatever library connects, by whatever name,
-after whatever redirect, the address that is looked at is the one that is connected to.
+after whatever redirect, the address that is looked at is the one that is connected to. There it is
+seen, too, whether the library would make everybody wait for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 import threading
@@ -20,6 +22,10 @@ from outbound.policy import INSIDE, PROXIED, OutboundPolicy, Resolver, host_and_
 
 #: Of the chain behind an error; libraries wrap one several times.
 _MOST_LINKS: Final = 200
+BLOCKING: Final = (
+    "its provider's library would hold up this server while it waits; "
+    "take the provider's OpenAI-compatible address, with openai/ before the model's name"
+)
 
 
 class ForbiddenAddressError(PermissionError):
@@ -27,7 +33,12 @@ class ForbiddenAddressError(PermissionError):
 
 
 class OutboundCall:
-    """What one call may reach, and whether it tried more. `policy` None lets everything through."""
+    """What one call may reach, and whether it tried more.
+
+    `policy` None lets every address through. No policy lets a library wait on an event loop's
+    thread; with one it may not wait in a thread of a pool either: a few slow addresses that users
+    name would take all threads there are.
+    """
 
     def __init__(
         self, policy: OutboundPolicy | None, *, resolve: Resolver = system_resolve
@@ -44,11 +55,8 @@ class OutboundCall:
 
         Raises ForbiddenAddressError for the URL; for what the block tries, its library may wrap it.
         """
-        if self._policy is None:
-            yield
-            return
         _stand()
-        if base_url:
+        if self._policy is not None and base_url:
             await self._look_up(self._policy, base_url)
         token = _CALL.set(self)
         try:
@@ -73,47 +81,64 @@ class OutboundCall:
 
     def check(self, address: object) -> None:
         """Raise ForbiddenAddressError unless a socket may connect to `address`."""
-        if self._policy is None or not isinstance(address, tuple):
+        if not isinstance(address, tuple):
             return
-        host, port = str(address[0]), int(address[1])
-        target = address_of(host)
-        # A name at this place would be resolved once more, unseen: no library of ours does it.
-        if target is None or not (
-            (target, port) in self._admitted or self._policy.permits(target, port)
-        ):
-            self._refuse(INSIDE)
+        if self._policy is not None:
+            host, port = str(address[0]), int(address[1])
+            target = address_of(host)
+            # A name here would be resolved once more, unseen: no library of ours does it.
+            if target is None or not (
+                (target, port) in self._admitted or self._policy.permits(target, port)
+            ):
+                self._refuse(INSIDE)
         self._has_left = True
+
+    def check_waiting(self) -> None:
+        """Raise ForbiddenAddressError where this thread may not wait for the network."""
+        if self._policy is not None or _runs_an_event_loop():
+            raise ForbiddenAddressError(BLOCKING)
 
     def refusal_behind(self, error: Exception) -> str:
         """Give the refusal that made the call fail with `error`, "" where it failed otherwise.
 
         A library may ask for something aside, be refused, and go on: that explains nothing.
         """
-        explains = not self._has_left or _came_from_the_wall(error)
-        return self._refusal if explains else ""
+        raised = _raised_by_the_wall(error)
+        if raised is not None:
+            return str(raised)
+        return "" if self._has_left else self._refusal
 
     def _refuse(self, refusal: str) -> None:
         self._refusal = refusal
         raise ForbiddenAddressError(refusal)
 
 
-def _came_from_the_wall(error: BaseException) -> bool:
+def _raised_by_the_wall(error: BaseException) -> ForbiddenAddressError | None:
     links: list[BaseException | None] = [error]
     for _ in range(_MOST_LINKS):
         link = links.pop(0) if links else None
         if isinstance(link, ForbiddenAddressError):
-            return True
+            return link
         if link is not None:
             links += [link.__cause__, link.__context__]
         if isinstance(link, BaseExceptionGroup):
             links += link.exceptions
-    return False
+    return None
+
+
+def _runs_an_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 _CALL: Final[ContextVar[OutboundCall | None]] = ContextVar("outbound_call", default=None)
 _standing = threading.Event()
 _building = threading.Lock()
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+_EVENTS: Final = frozenset({"socket.connect", "socket.getaddrinfo"})
 
 
 def _stand() -> None:
@@ -126,8 +151,15 @@ def _stand() -> None:
 
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     # Called for every audited event of the process: the first line is what it costs.
-    if event != "socket.connect":
+    if event not in _EVENTS:
         return
     call = _CALL.get()
-    if call is not None and arguments[0].family in _FAMILIES:
+    if call is None:
+        return
+    if event == "socket.getaddrinfo":
+        # Event loops ask in a thread of theirs, which knows no call.
+        call.check_waiting()
+    elif arguments[0].family in _FAMILIES:
         call.check(arguments[1])
+        if arguments[0].gettimeout() != 0:
+            call.check_waiting()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from django.conf import settings
 from rest_framework import serializers
 
+from outbound.policy import URL_IN_MODEL
 from settings_app.models import UserSettings
 from settings_app.selectors import effective_settings
 
@@ -67,6 +68,17 @@ class BaseUrlField(LineField):
         if policy is not None and (refusal := policy.refusal(url)):
             raise serializers.ValidationError(refusal, code="address_refused")
         return url
+
+
+class ModelField(LineField):
+    """A model's name; where addresses are checked, it may not hold one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Refuse an address: some providers would be asked there."""
+        name = str(super().to_internal_value(data))
+        if settings.OUTBOUND_POLICY is not None and "://" in name:
+            raise serializers.ValidationError(URL_IN_MODEL, code="address_refused")
+        return name
 
 
 class FlagField(serializers.BooleanField):
@@ -135,7 +147,7 @@ class ProviderTokensField(serializers.DictField):
 class SettingsInputSerializer(serializers.Serializer[UserSettings]):
     """A save: every field may be absent or null; unknown ones are ignored."""
 
-    llm_model = LineField("litellm's name of the model, provider/name.", max_length=300)
+    llm_model = ModelField("litellm's name of the model, provider/name.", max_length=300)
     llm_base_url = BaseUrlField(
         "Where the model is served, if not by its provider.", max_length=2000
     )

@@ -46,6 +46,7 @@ class Body:
     """Any bytes with status 200."""
 
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,8 @@ def error(
     return Error(status, message, headers or {}, code)
 
 
-def body(content: bytes) -> Body:
-    return Body(content)
+def body(content: bytes, headers: Mapping[str, str] | None = None) -> Body:
+    return Body(content, headers or {})
 
 
 def drop() -> Drop:

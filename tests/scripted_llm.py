@@ -258,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(step, Error):
             self._send(step.status, json.dumps(error_body(step)).encode(), step.headers)
         elif isinstance(step, Body):
-            self._send(200, step.body, {})
+            self._send(200, step.body, step.headers)
         else:
             answer = completion(step, str(request.body.get("model")))
             self._send(200, json.dumps(answer).encode(), {})

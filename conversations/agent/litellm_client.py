@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
 import os
 import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
-from uuid import uuid4
 
+import httpx
+
+from conversations.agent.answer_bound import bounded_answer
 from conversations.agent.llm import LLMError, LLMResponse, ToolCall, Usage
 from conversations.agent.provider_failures import ProviderFailures
-from outbound.policy import OutboundPolicy, Resolver, system_resolve
+from conversations.agent.recorded_answer import answer_plain, recorded_form
+from outbound.policy import URL_IN_MODEL, OutboundPolicy, Resolver, system_resolve
 from outbound.wall import OutboundCall
 
 #: Set before the import, which would else fetch prices and headers and read a `.env` file.
@@ -28,13 +29,11 @@ _ENVIRONMENT: Final = {
 }
 #: Sent where a server is named but no key: given none, litellm would send that server our own.
 _NO_KEY: Final = "no-key"
-_REMEMBERED_IDS: Final = 10_000
-_RECORDED_KEYS: Final = ("id", "created", "model", "object", "system_fingerprint", "service_tier")
+#: Seconds.
+_ASIDE_TIMEOUT: Final = 5.0
 
 _load_lock = threading.Lock()
 _litellm: Any = None
-_ids_lock = threading.Lock()
-_ids: OrderedDict[str, None] = OrderedDict()
 
 
 def warm_up() -> None:
@@ -82,19 +81,30 @@ class LiteLLMClient:
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]
     ) -> LLMResponse:
         """Give one answer within `timeout` seconds. Raises LLMError only."""
+        if self._outbound is not None and "://" in self._model:
+            # Some providers take an address from there, and none is looked at before it is used.
+            raise self._failures.not_sent(URL_IN_MODEL)
         call = OutboundCall(self._outbound, resolve=self._resolve)
-        try:
-            litellm = _litellm or await asyncio.to_thread(_load)
-            async with asyncio.timeout(self._timeout), call.walled(self._base_url):
-                response = await litellm.acompletion(**self._request(messages, tools))
-            return self._response(litellm, response, messages)
-        except LLMError:
-            raise
-        except Exception as error:  # noqa: BLE001  # litellm lets through whatever its parts raise
-            refusal = call.refusal_behind(error)
-            failure = self._failures.not_sent(refusal) if refusal else self._failures.named(error)
+        with bounded_answer() as bound:
+            try:
+                litellm = _litellm or await asyncio.to_thread(_load)
+                async with asyncio.timeout(self._timeout), call.walled(self._base_url):
+                    response = await litellm.acompletion(**self._request(messages, tools))
+                    # Within the wall: to know a price, it asks some servers for it.
+                    return self._response(litellm, response, messages)
+            except LLMError:
+                raise
+            except Exception as error:  # noqa: BLE001  # litellm lets through what its parts raise
+                failure = self._failure(error, call.refusal_behind(error), bound.refusal)
         # Raised here, without the original as its context: that one's text may hold the API key.
         raise failure
+
+    def _failure(self, error: Exception, not_sent: str, not_read: str) -> LLMError:
+        if not_sent:
+            return self._failures.not_sent(not_sent)
+        if not_read:
+            return self._failures.not_read(not_read)
+        return self._failures.named(error)
 
     def _request(
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]
@@ -116,10 +126,10 @@ class LiteLLMClient:
     def _response(
         self, litellm: Any, response: Any, messages: Sequence[dict[str, Any]]
     ) -> LLMResponse:
-        answer = _plain(response)
+        answer = answer_plain(response)
         if not answer.get("choices"):
             raise self._failures.unreadable(detail="it has no choices")
-        raw = _recorded_form(answer, messages)
+        raw = recorded_form(answer, messages)
         message = raw["choices"][0]["message"]
         return LLMResponse(
             response_id=raw["id"],
@@ -177,6 +187,16 @@ def _silence(litellm: Any) -> None:
     warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
     # aiohttp complains when an event loop ends before its connections are closed.
     litellm.disable_aiohttp_transport = True
+    # What it asks aside, of whoever is at the address that a user named, waits for 100 minutes by
+    # default; and a connection that it kept would be used where a new one is refused.
+    from litellm.llms.custom_httpx.http_handler import HTTPHandler
+
+    litellm.module_level_client = HTTPHandler(
+        timeout=_ASIDE_TIMEOUT,
+        client=httpx.Client(
+            timeout=_ASIDE_TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0)
+        ),
+    )
 
 
 def _rehearse(litellm: Any) -> None:
@@ -192,69 +212,6 @@ def _rehearse(litellm: Any) -> None:
     )
     with openai.OpenAI(api_key=_NO_KEY) as client:
         client.chat.completions.with_raw_response  # noqa: B018  # imports what a call needs
-
-
-def _plain(response: Any) -> dict[str, Any]:
-    dumped = response.model_dump(mode="json", warnings=False)
-    plain: dict[str, Any] = json.loads(json.dumps(dumped, default=str))
-    return plain
-
-
-def _recorded_form(
-    answer: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Keep the first choice, in the form that trajectories record; what is missing is made up."""
-    choice = answer["choices"][0]
-    given = choice.get("message") or {}
-    taken = {call.get("id") for sent in messages for call in sent.get("tool_calls") or ()}
-    calls: list[dict[str, Any]] = []
-    for call in given.get("tool_calls") or ():
-        calls.append(_recorded_call(call, taken))
-        taken.add(calls[-1]["id"])
-    message = {
-        # Some providers want their own additions back, such as signed thoughts.
-        **{key: value for key, value in given.items() if _says_something(value)},
-        "content": given.get("content") or "",
-        "role": "assistant",
-        "tool_calls": calls or None,
-        "function_call": None,
-    }
-    return {
-        **{key: answer.get(key) for key in _RECORDED_KEYS},
-        "id": _unrepeated(answer.get("id")),
-        "choices": [{"finish_reason": choice.get("finish_reason"), "index": 0, "message": message}],
-        "usage": answer.get("usage") or {},
-    }
-
-
-def _says_something(value: object) -> bool:
-    return any(value.values()) if isinstance(value, dict) else bool(value)
-
-
-def _recorded_call(call: Mapping[str, Any], taken: set[Any]) -> dict[str, Any]:
-    function = call.get("function") or {}
-    arguments = function.get("arguments")
-    call_id = call.get("id")
-    return {
-        **call,
-        "function": {
-            "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments or {}),
-            "name": function.get("name") or "",
-        },
-        "id": f"call_{uuid4().hex}" if not call_id or call_id in taken else str(call_id),
-        "type": "function",
-    }
-
-
-def _unrepeated(response_id: object) -> str:
-    """Return the id, or a new one where it is empty or was seen in this process before."""
-    with _ids_lock:
-        if not response_id or response_id in _ids:
-            response_id = f"chatcmpl-{uuid4()}"
-        _ids[str(response_id)] = None
-        if len(_ids) > _REMEMBERED_IDS:
-            _ids.popitem(last=False)
-    return str(response_id)
 
 
 def _tool_call(call: Mapping[str, Any]) -> ToolCall:

@@ -31,6 +31,7 @@ _SENTENCES: Final = {
     LLMErrorKind.OTHER: "The request to {model} failed: check the model's name and the base URL",
 }
 _NOT_SENT: Final = "The request to {model} was not sent: {reason}."
+_NOT_READ: Final = "The answer of {model} was not read: {reason}. Check the base URL."
 _UNREADABLE: Final = "{model} gave an answer that cannot be read: try again, or check the base URL"
 _TOO_LATE: Final = "{model} gave no answer within {timeout:g} seconds: try again"
 
@@ -113,6 +114,11 @@ class ProviderFailures:
     def not_sent(self, reason: str) -> LLMError:
         """Make the LLMError for an address that may not be reached; nothing of it is told."""
         sentence = self._masked(_NOT_SENT.format(model=self.model, reason=reason))
+        return LLMError(LLMErrorKind.OTHER, sentence, retryable=False)
+
+    def not_read(self, reason: str) -> LLMError:
+        """Make the LLMError for an answer that was refused; asking again would cost as much."""
+        sentence = self._masked(_NOT_READ.format(model=self.model, reason=reason))
         return LLMError(LLMErrorKind.OTHER, sentence, retryable=False)
 
     def _sentence(self, template: str, detail: str) -> str:

@@ -80,6 +80,15 @@ def test_an_inner_address_is_refused_on_saving(people: People, url: str) -> None
     assert people.call("bob", "GET", "/api/settings")[1] == before
 
 
+def test_an_address_in_a_models_name_is_refused_on_saving(people: People) -> None:
+    before = people.call("bob", "GET", "/api/settings")[1]
+    body = {"llm_model": "oobabooga/http://10.0.0.1:5000"}
+    status, answer = people.call("bob", "POST", "/api/settings", body)
+    assert (status, answer["detail"][0]["loc"]) == (422, ["body", "llm_model"])
+    assert "put the address into the base URL" in answer["message"]
+    assert people.call("bob", "GET", "/api/settings")[1] == before
+
+
 def test_a_public_address_is_saved_and_nothing_is_resolved(people: People) -> None:
     before = people.call("bob", "GET", "/api/settings")[1]["llm_base_url"]
     for url in ("https://no-such-name.invalid/v1", "https://8.8.8.8/v1", before):
