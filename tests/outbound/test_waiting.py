@@ -15,7 +15,8 @@ from outbound.policy import OutboundPolicy, allowed_parse
 from tests.provider_calls import HELLO, KEY, TOOLS, scripted_provider
 from tests.scripted_llm import ScriptedLLMServer, text
 
-pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+# litellm's form of Ollama's answers warns where it is first used.
+pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly:UserWarning")
 
 LOOPBACK = OutboundPolicy(allowed=[allowed_parse("127.0.0.1")])
 
