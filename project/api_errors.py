@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, JsonResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions
@@ -56,6 +57,10 @@ STATUS_OF: Final[dict[type[HandrailError], int]] = {
 }
 BUSY: Final = 503
 RETRY_SECONDS: Final = "5"
+DATABASE_AWAY: Final = (
+    "The database does not answer. Try again in a moment; "
+    "if this was to store something, look first whether it did."
+)
 INTERNAL_ERROR: Final = (
     "Internal error. The server's log has the details; try again, or tell its operator."
 )
@@ -74,6 +79,15 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
         return Response({"message": "The request's body is too large."}, status=413)
     if isinstance(exc, SuspiciousOperation | UnreadablePostError):
         return Response({"message": "The request cannot be read."}, status=400)
+    return _of_failure(exc)
+
+
+def _of_failure(exc: Exception) -> Response:
+    if isinstance(exc, OperationalError | InterfaceError):
+        # It is away, restarts, or waits for a lock. A commit may have gone through before that.
+        logger.error("The database did not answer", exc_info=exc)
+        headers = {"Retry-After": RETRY_SECONDS}
+        return Response({"message": DATABASE_AWAY}, status=BUSY, headers=headers)
     logger.error("A view of the API failed", exc_info=exc)
     # This one alone tells its text: it names no value, and says how to cure it.
     message = str(exc) if isinstance(exc, SecretUnreadableError) else INTERNAL_ERROR

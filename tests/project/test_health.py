@@ -82,4 +82,7 @@ def test_it_is_not_ready_without_its_database_and_ready_again_with_it(lonely: Se
         until_true(lambda: lonely.call("GET", "/ready")[0] == 503)
         assert lonely.call("GET", "/ready")[1]["checks"]["data_directory"] == "ok"
         assert lonely.call("GET", "/alive") == (200, "OK")
+        for method, path in (("GET", "/api/conversations"), ("POST", "/api/conversations")):
+            status, answer = lonely.call(method, path, {"initial_user_msg": "hello"})
+            assert (status, "does not answer" in answer["message"]) == (503, True)
     until_true(lambda: lonely.call("GET", "/ready")[0] == 200)
