@@ -5,6 +5,8 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 RUN := $(VENV)/bin/python
 MANAGE := $(RUN) manage.py
+# Tests of rooms that know no database: the same on each.
+WITHOUT_DATABASE := tests/agent tests/events tests/outbound tests/runtime
 
 .PHONY: help setup setup-dev migrate run demo test test-sqlite test-postgresql chaos bench lint fix lock
 
@@ -44,7 +46,7 @@ test-sqlite: setup-dev
 	@$(RUN) -m pytest -n 2 --dist worksteal
 
 test-postgresql: setup-dev
-	@sh scripts/test_on_postgresql.sh $(RUN) -n 2 --dist worksteal
+	@sh scripts/test_on_postgresql.sh $(RUN) -n 2 --dist worksteal $(WITHOUT_DATABASE:%=--ignore=%)
 
 chaos: setup-dev ## The long runs with kills and load, on SQLite, then on PostgreSQL
 	@$(RUN) -m pytest -m chaos

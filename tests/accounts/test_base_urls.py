@@ -6,32 +6,23 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.accounts.people import People
 from tests.scripted_llm import ScriptedLLMServer, error, finish
-from tests.serving import Server
 from tests.waiting import until_true
 
 
 @contextmanager
-def served(folder: Path, llm: ScriptedLLMServer) -> Iterator[People]:
-    """Serve people who may use the scripted provider's port, and no other of this machine."""
-    server = Server(
-        folder,
-        AUTH_MODE="accounts",
-        ALLOWED_HOSTS="127.0.0.1",
-        REQUEST_THROTTLE="off",
-        LLM_BASE_URL_ALLOW=llm.base_url.removeprefix("http://").removesuffix("/v1"),
-    )
-    server.start()
-    try:
-        yield People(server, llm)
-    finally:
-        server.stop()
+def inner_server() -> Iterator[str]:
+    """Give an address of this machine that the server does not allow; see that nobody connects."""
+    with socket.create_server(("127.0.0.2", 0)) as listener:
+        yield f"http://127.0.0.2:{listener.getsockname()[1]}/v1"
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def rest(people: People, conversation_id: str) -> list[dict[str, Any]]:
@@ -96,30 +87,28 @@ def test_a_public_address_is_saved_and_nothing_is_resolved(people: People) -> No
 
 
 def test_what_the_operator_allows_answers_and_a_redirect_from_there_is_not_followed(
-    tmp_path: Path, llm: ScriptedLLMServer
+    people: People, llm: ScriptedLLMServer
 ) -> None:
-    with served(tmp_path, llm) as people, socket.create_server(("127.0.0.1", 0)) as inner:
-        llm.script([finish("done")], marker="the allowed way")
-        allowed = rest(people, people.create("ada", "the allowed way"))
-        assert state_of(allowed) == "finished"
+    llm.script([finish("done")], marker="the allowed way")
+    allowed = rest(people, people.create("ada", "the allowed way"))
+    assert state_of(allowed) == "finished"
 
-        location = f"http://127.0.0.1:{inner.getsockname()[1]}/v1/chat/completions"
-        llm.script([error(307, headers={"Location": location})], marker="the way round")
+    with inner_server() as url:
+        headers = {"Location": f"{url}/chat/completions"}
+        llm.script([error(307, headers=headers)], marker="the way round")
         assert_told_plainly(rest(people, people.create("ada", "the way round")))
         asked = [turn for turn in llm.turns if "the way round" in turn.messages_text]
         assert len(asked) == 1, "it is not tried again"
-        inner.settimeout(0)
-        with pytest.raises(BlockingIOError):
-            inner.accept()
 
 
-def test_an_address_that_was_stored_earlier_is_refused_when_it_is_used(
-    tmp_path: Path, llm: ScriptedLLMServer
-) -> None:
-    with served(tmp_path, llm) as people:
-        people.server.stop()
-        del people.server.environment["LLM_BASE_URL_ALLOW"]
-        people.server.start()
-        assert_told_plainly(rest(people, people.create("ada", "the way that was closed")))
-        said = [request.messages_text for request in llm.requests]
-        assert not any("the way that was closed" in text for text in said), "nor for a title"
+def test_an_address_that_was_stored_earlier_is_refused_when_it_is_used(people: People) -> None:
+    """As it is where the operator has taken an entry out of LLM_BASE_URL_ALLOW."""
+    change = "UserSettings.objects.filter(user__username='ada').update(llm_base_url={!r})"
+    found = "from settings_app.models import UserSettings; "
+    before = people.call("ada", "GET", "/api/settings")[1]["llm_base_url"]
+    with inner_server() as url:
+        people.python(found + change.format(url))
+        try:
+            assert_told_plainly(rest(people, people.create("ada", "the way that was closed")))
+        finally:
+            people.python(found + change.format(before))

@@ -16,8 +16,6 @@ from tests.scripted_llm import ScriptedLLMServer, Step, calls, finish, run, text
 from tests.serving import Client, Server
 from tests.waiting import until_true
 
-KILLS = 10
-STEPS = 40
 #: Marks this test's commands among all processes of the machine.
 NAP = "sleep 0.30303"
 
@@ -41,21 +39,25 @@ def has_lines(server: Server, conversation_id: str, wanted: int) -> bool:
     return len(lines(server, conversation_id)) >= wanted
 
 
-def append_next(request: dict[str, Any]) -> Step:
+def append_next(request: dict[str, Any], *, steps: int) -> Step:
     """Ask for the next line until there are enough; derived from the history, as a model does."""
     asked = sum(message["role"] == "assistant" for message in request["messages"])
-    if asked >= STEPS:
+    if asked >= steps:
         return calls(finish(f"{asked} steps"))
     return calls(run(f"echo {asked} >> effects; {NAP}; echo {asked} done"))
 
 
-@pytest.mark.timeout(300)  # ten starts of a server, each with its load of the LLM library
-def test_ten_kills_over_forty_steps_lose_double_and_repeat_nothing(
-    server: Server, llm: ScriptedLLMServer
+@pytest.mark.timeout(300)  # each start of a server loads the LLM library
+@pytest.mark.parametrize(
+    ("kills", "steps"), [(3, 12), pytest.param(10, 40, marks=pytest.mark.chaos)]
+)
+def test_kills_in_the_middle_of_commands_lose_double_and_repeat_nothing(
+    server: Server, llm: ScriptedLLMServer, kills: int, steps: int
 ) -> None:
-    llm.script(append_next, marker="[forty]")
-    conversation_id = server.create("Append forty lines. [forty]")
-    for kill in range(KILLS):
+    marker = f"[{steps} lines]"
+    llm.script(partial(append_next, steps=steps), marker=marker)
+    conversation_id = server.create(f"Append many lines. {marker}")
+    for kill in range(kills):
         # In the middle of a command: its first effect is there, its end is not.
         wanted = (kill + 1) * 3
         until_true(partial(has_lines, server, conversation_id, wanted), seconds=60)
@@ -71,9 +73,9 @@ def test_ten_kills_over_forty_steps_lose_double_and_repeat_nothing(
     assert_settled_once(trajectory)
     effects = lines(server, conversation_id)
     assert len(effects) == len(set(effects)), "an effect was repeated"
-    assert len([e for e in trajectory if e.get("action") == "run"]) == STEPS
+    assert len([e for e in trajectory if e.get("action") == "run"]) == steps
     unknown = [e for e in trajectory if e.get("observation") == "error"]
-    assert 1 <= len(unknown) <= KILLS
+    assert 1 <= len(unknown) <= kills
     assert all(e["content"].startswith("The outcome is unknown") for e in unknown)
     server.kill()
     until_true(lambda: not processes_with(NAP))
