@@ -24,6 +24,7 @@ from conversations.services.titles import TitleMaker
 from conversations.services.turns import TurnResources
 from conversations.stream.server import Stream
 from project.guard import Guard
+from project.server_environment import environment_narrow
 from settings_app.selectors import EffectiveSettings
 
 #: Requests that Django handles at once: a slow one must not hold up the others.
@@ -89,6 +90,8 @@ class _Lifespan:
             await clients_close()
 
 
+if settings.AUTH_MODE == "accounts":
+    environment_narrow()
 _lifespan = _Lifespan()
 application = Guard(
     socketio.ASGIApp(

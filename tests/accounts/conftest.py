@@ -10,6 +10,8 @@ from tests.accounts.people import People
 from tests.scripted_llm import ScriptedLLMServer
 from tests.serving import Server
 
+OPERATORS_OWN = "what-only-the-operator-may-send"
+
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLLMServer) -> Iterator[People]:
@@ -21,6 +23,9 @@ def people(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLLMServer) -> 
         REQUEST_THROTTLE="off",
         LLM_BASE_URL_ALLOW="127.0.0.1",
         MAX_CONCURRENT_CONVERSATIONS="50",
+        # What litellm and the SDKs would send wherever a user's base URL leads.
+        WATSONX_TOKEN=OPERATORS_OWN,
+        OPENAI_CUSTOM_HEADERS=f"X-Operator: {OPERATORS_OWN}",
     )
     server.start()
     yield People(server, llm)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.accounts.conftest import OPERATORS_OWN
 from tests.accounts.people import People
 from tests.scripted_llm import ScriptedLLMServer, error, finish
 from tests.waiting import until_true
@@ -25,15 +26,15 @@ def inner_server() -> Iterator[str]:
             listener.accept()
 
 
-def rest(people: People, conversation_id: str) -> list[dict[str, Any]]:
+def rest(people: People, conversation_id: str, *, name: str = "ada") -> list[dict[str, Any]]:
     """Wait until nothing runs; give the events."""
     path = f"/api/conversations/{conversation_id}"
 
     def rests() -> bool:
-        return bool(people.call("ada", "GET", path)[1]["status"] == "STOPPED")
+        return bool(people.call(name, "GET", path)[1]["status"] == "STOPPED")
 
     until_true(rests, seconds=60)
-    trajectory: list[dict[str, Any]] = people.call("ada", "GET", f"{path}/trajectory")[1][
+    trajectory: list[dict[str, Any]] = people.call(name, "GET", f"{path}/trajectory")[1][
         "trajectory"
     ]
     return trajectory
@@ -112,3 +113,20 @@ def test_an_address_that_was_stored_earlier_is_refused_when_it_is_used(people: P
             assert_told_plainly(rest(people, people.create("ada", "the way that was closed")))
         finally:
             people.python(found + change.format(before))
+
+
+def test_a_users_model_is_sent_nothing_of_the_operators(
+    people: People, llm: ScriptedLLMServer
+) -> None:
+    before = people.call("bob", "GET", "/api/settings")[1]["llm_model"]
+    try:
+        for model in ("openai/scripted", "watsonx/scripted"):
+            assert people.call("bob", "POST", "/api/settings", {"llm_model": model})[0] == 200
+            marker = f"[to {model}]"
+            llm.script([finish("done")], marker=marker)
+            rest(people, people.create("bob", f"Say it. {marker}"), name="bob")
+    finally:
+        assert people.call("bob", "POST", "/api/settings", {"llm_model": before})[0] == 200
+    sent = "".join(str(request.headers) for request in llm.requests)
+    assert "authorization" in sent
+    assert OPERATORS_OWN not in sent
