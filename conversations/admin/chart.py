@@ -16,6 +16,8 @@ _HEIGHT: Final = 170
 _LEFT: Final = 64
 _TOP: Final = 12
 _BOTTOM: Final = 24
+#: Room for the half of the last day's label that stands beside its bar.
+_RIGHT: Final = 12
 #: Days between two labels.
 _LABELS: Final = 7
 
@@ -24,7 +26,7 @@ def cost_chart(days: Sequence[tuple[date, float]]) -> SafeString:
     """Draw what each day has cost; each bar says its day and its sum to whoever points at it."""
     highest = max((cost for _, cost in days), default=0.0) or 1.0
     room = _HEIGHT - _TOP - _BOTTOM
-    step = (_WIDTH - _LEFT) / max(1, len(days))
+    step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(days))
     floor = _HEIGHT - _BOTTOM
     bars, labels = [], []
     for number, (day, cost) in enumerate(days):
