@@ -16,7 +16,7 @@ from django.conf import settings
 from project.wsgi import application as django_application
 
 # isort: split
-from conversations.agent.litellm_client import LiteLLMClient, clients_close, warm_up
+from conversations.agent.litellm_client import clients_close, warm_up
 from conversations.executors.in_process import InProcessExecutor
 from conversations.runtime.local import LocalRuntimeProvider
 from conversations.services.lease_keeper import LeaseKeeper
@@ -24,23 +24,16 @@ from conversations.services.titles import TitleMaker
 from conversations.services.turns import TurnResources
 from conversations.stream.server import Stream
 from project.guard import Guard
+from project.llms import llm_for
+from project.metrics import metrics_begin
+from project.request_metrics import RequestMetrics
 from project.server_environment import environment_narrow
-from settings_app.selectors import EffectiveSettings
 
 #: Requests that Django handles at once: a slow one must not hold up the others.
 WSGI_THREADS = 32
 #: When the LLM library is loaded where nobody asked for it yet: it takes seconds of CPU, which a
 #: start leaves to those who wait for it.
 WARM_UP_AFTER_SECONDS = 10.0
-
-
-def _llm_for(user: EffectiveSettings) -> LiteLLMClient:
-    return LiteLLMClient(
-        model=user.llm_model,
-        api_key=user.llm_api_key,
-        base_url=user.llm_base_url,
-        outbound=settings.OUTBOUND_POLICY,
-    )
 
 
 def _resources(titles: TitleMaker) -> TurnResources:
@@ -50,7 +43,7 @@ def _resources(titles: TitleMaker) -> TurnResources:
             close_delay=settings.SANDBOX_CLOSE_DELAY,
             network=settings.SANDBOX_NETWORK,
         ),
-        llm_for=_llm_for,
+        llm_for=llm_for,
         titles=titles,
         keeper=LeaseKeeper(),
         process=f"{socket.gethostname()[:64]}:{os.getpid()}",
@@ -61,7 +54,7 @@ class _Lifespan:
     """What starts with the server and ends with it."""
 
     def __init__(self) -> None:
-        self._titles = TitleMaker(llm_for=_llm_for)
+        self._titles = TitleMaker(llm_for=llm_for)
         self._executor: InProcessExecutor | None = None
         self._warm_up: asyncio.TimerHandle | None = None
 
@@ -92,14 +85,17 @@ class _Lifespan:
 
 if settings.AUTH_MODE == "accounts":
     environment_narrow()
+metrics_begin()
 _lifespan = _Lifespan()
-application = Guard(
-    socketio.ASGIApp(
-        Stream().sio,
-        other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
-        on_startup=_lifespan.start,
-        on_shutdown=_lifespan.stop,
-    ),
-    allowed_hosts=settings.ALLOWED_HOSTS,
-    local_mode=settings.AUTH_MODE == "local",
+application = RequestMetrics(
+    Guard(
+        socketio.ASGIApp(
+            Stream().sio,
+            other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
+            on_startup=_lifespan.start,
+            on_shutdown=_lifespan.stop,
+        ),
+        allowed_hosts=settings.ALLOWED_HOSTS,
+        local_mode=settings.AUTH_MODE == "local",
+    )
 )

@@ -15,6 +15,7 @@ from django.core.management.utils import get_random_secret_key
 
 from outbound.policy import Allowed, allowed_parse
 from project.kept_secrets import secret_keep
+from project.secret_values import bearer_token_check, key_ring_parse, secret_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +69,8 @@ class Deployment:
     request_throttle: str | None
     web_client_dir: Path | None
     log_format: str
+    #: What a scraper of /metrics has to know; "" for no metrics.
+    metrics_token: str = field(repr=False)
 
 
 def environment_replace(values: Mapping[str, str]) -> Mapping[str, str]:
@@ -136,6 +139,7 @@ def deployment_read() -> Deployment:
         request_throttle=_throttle(auth_mode),
         web_client_dir=_web_client_dir(),
         log_format=_choice("LOG_FORMAT", ("console", "json")),
+        metrics_token=bearer_token_check("METRICS_TOKEN", _secret("METRICS_TOKEN")),
     )
 
 
@@ -190,33 +194,16 @@ def _secret(name: str) -> str:
     if value and file:
         msg = f"{name} and {name}_FILE={file!r} are both set: keep one of them."
         raise ImproperlyConfigured(msg)
-    if not file:
-        return value
-    try:
-        value = Path(file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeError) as error:
-        msg = f"{name}_FILE={file!r}: the file cannot be read ({error})."
-        raise ImproperlyConfigured(msg) from error
-    if not value:
-        _refuse(f"{name}_FILE", file, "the file is empty")
-    return value
+    return secret_read(name, file) if file else value
 
 
 def _field_encryption_keys(data_dir: Path) -> tuple[str, ...]:
-    text = _secret("FIELD_ENCRYPTION_KEYS") or secret_keep(
-        data_dir / "field_encryption_keys", make=lambda: Fernet.generate_key().decode()
+    return key_ring_parse(
+        _secret("FIELD_ENCRYPTION_KEYS")
+        or secret_keep(
+            data_dir / "field_encryption_keys", make=lambda: Fernet.generate_key().decode()
+        )
     )
-    keys = tuple(re.split(r"[,\s]+", text.strip(" ,\n\r\t")))
-    for position, key in enumerate(keys, start=1):
-        try:
-            Fernet(key)
-        except ValueError as error:
-            msg = (
-                f"FIELD_ENCRYPTION_KEYS: key {position} of {len(keys)} is not 32 bytes in URL-safe "
-                "base64 (the value is not shown). Fernet.generate_key() of cryptography makes one."
-            )
-            raise ImproperlyConfigured(msg) from error
-    return keys
 
 
 def _database() -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: what comes in at all. It knows no app, no user, one path."""
+"""The ASGI layer that judges what comes in at all. It knows no app, no user, one path."""
 
 from __future__ import annotations
 

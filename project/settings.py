@@ -52,6 +52,8 @@ OUTBOUND_POLICY = (
 REQUEST_THROTTLE = _deployment.request_throttle
 WEB_CLIENT_DIR = _deployment.web_client_dir
 LOG_FORMAT = _deployment.log_format
+#: Empty: there is no /metrics.
+METRICS_TOKEN = _deployment.metrics_token
 #: For `manage.py show_settings`; nothing works with it, and no secret is in it.
 SETTINGS_SHOWN = settings_shown(_deployment)
 
@@ -83,6 +85,7 @@ INSTALLED_APPS = [
     "project.console.ConsoleConfig",
 ]
 MIDDLEWARE = [
+    "project.request_metrics.route_note",
     "project.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

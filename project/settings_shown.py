@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from project.env import Deployment
 
 MASK: Final = "**********"
-_SECRETS: Final = frozenset({"SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "LLM_API_KEY"})
+_SECRETS: Final = frozenset({"SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "LLM_API_KEY", "METRICS_TOKEN"})
 #: Settings that may be given as a file's name too.
 _BY_FILE: Final = _SECRETS | {"DATABASE_URL"}
 #: Fields that follow from variables which are not ours.

@@ -9,10 +9,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from conversations.models import Control, Conversation, LoopLease, SweepRun
+from conversations.models.loop_lease import among
 
 #: Leases that one page shows.
 MOST: Final = 500
@@ -70,6 +72,34 @@ def loops_read() -> Loops:
     for loops in (running, waiting, stuck):
         loops.sort(key=lambda loop: loop.since)
     return Loops(running=running, waiting=waiting, stuck=stuck, cut=len(leases) > MOST)
+
+
+def loops_count() -> dict[str, int]:
+    """Give how many run, wait and are stuck, by the same rules and without a limit. One query."""
+    now = timezone.now()
+    live = Q(lease_expires_at__gt=now)
+    late = ~live & Q(since__lt=now - stuck_after())
+    owners = (
+        LoopLease.objects.filter(
+            among(LoopLease.objects.in_use()), conversation__deleted_at__isnull=True
+        )
+        .alias(since=Coalesce("lease_expires_at", "conversation__last_updated_at"))
+        .values("conversation__owner")
+        .annotate(
+            known=Count("pk"),
+            running=Count("pk", filter=live),
+            late=Count("pk", filter=late),
+            # What is asked to stop waits for no other turn.
+            late_to_stop=Count("pk", filter=late & ~Q(control=Control.NONE)),
+        )
+        .values_list("known", "running", "late", "late_to_stop")
+    )
+    known = running = stuck = 0
+    for all_of_one, run, late_ones, to_stop in owners:
+        known += all_of_one
+        running += run
+        stuck += to_stop if run >= settings.MAX_CONCURRENT_CONVERSATIONS else late_ones
+    return {"running": running, "waiting": known - running - stuck, "stuck": stuck}
 
 
 def _conversations(ids: list[UUID]) -> dict[UUID, Conversation]:

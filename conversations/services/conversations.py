@@ -29,6 +29,7 @@ from conversations.exceptions import (
 from conversations.models import Control, Conversation, LoopLease, TitleSource
 from conversations.services.event_log import log_begin
 from conversations.services.transactions import write_transaction
+from conversations.telemetry import telemetry
 from settings_app.selectors import EffectiveSettings, settings_for
 
 if TYPE_CHECKING:
@@ -164,8 +165,13 @@ def conversation_delete(*, conversation: Conversation) -> bool:
         LoopLease.objects.filter(conversation_id=conversation.pk).update(
             control=Control.STOP, control_epoch=epoch
         )
-        transaction.on_commit(partial(get_bus().publish, conversation.pk))
+        transaction.on_commit(partial(_announce_end, conversation.pk))
     return True
+
+
+def _announce_end(conversation_id: UUID) -> None:
+    get_bus().publish(conversation_id)
+    telemetry.conversation_deleted()
 
 
 def conversation_delete_if_old(

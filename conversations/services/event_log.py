@@ -21,6 +21,7 @@ from conversations.exceptions import ConversationGoneError, FencedError, LogMove
 from conversations.models import Conversation, EventRecord
 from conversations.services.transactions import write_transaction
 from conversations.services.usage import daily_usage_add, failures_note, usage_columns
+from conversations.telemetry import telemetry
 
 
 def event_append(
@@ -61,8 +62,13 @@ def event_append(
         failures_note(conversation_id=conversation_id, events=events, now=now)
         if usage is not None:
             daily_usage_add(user_id=owner_id, usage=usage, now=now)
-        transaction.on_commit(partial(get_bus().publish, conversation_id))
+        transaction.on_commit(partial(_announce, conversation_id, events))
     return [event_from_row(record.to_row()) for record in records]
+
+
+def _announce(conversation_id: UUID, events: Sequence[NewEvent]) -> None:
+    get_bus().publish(conversation_id)
+    telemetry.events_appended(events)
 
 
 def log_begin(
@@ -81,6 +87,7 @@ def log_begin(
         _record(conversation.pk, number, conversation.created_at, event, masked)
         for number, event in enumerate(events)
     )
+    transaction.on_commit(partial(telemetry.events_appended, events))
 
 
 def log_take_over(

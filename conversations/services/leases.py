@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from conversations.models import Control, Conversation, LoopLease
 from conversations.models.loop_lease import LoopLeaseQuerySet
 from conversations.services.transactions import write_transaction
+from conversations.telemetry import telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,15 @@ class Claim:
     holder: str
     #: A stop was asked of the runner that died: the new one carries it out.
     stop_pending: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Before:
+    """How a turn stood before it was claimed."""
+
+    wanted_since: datetime
+    #: Its runner has neither given its lease back nor renewed it.
+    was_left_behind: bool
 
 
 class _NotClaimedError(Exception):
@@ -44,21 +55,24 @@ def lease_claim(*, conversation_id: UUID, process: str) -> Claim | None:
     """
     try:
         with write_transaction():
-            return _claim(conversation_id, process)
+            claim, before = _claim(conversation_id, process)
     except _NotClaimedError:
         return None
+    waited = (timezone.now() - before.wanted_since).total_seconds()
+    telemetry.turn_claimed(waited=waited, recovered=before.was_left_behind)
+    return claim
 
 
-def _claim(conversation_id: UUID, process: str) -> Claim:
+def _claim(conversation_id: UUID, process: str) -> tuple[Claim, _Before]:
     owner = Conversation.objects.alive().filter(pk=conversation_id).values_list("owner_id")
     # One lock order everywhere: user, conversation, lease. The user's row makes the count exact.
     list(get_user_model().objects.select_for_update(no_key=True).filter(pk__in=owner))
     alive = Conversation.objects.alive().filter(pk=conversation_id)
     if not alive.update(epoch=F("epoch") + 1):
         raise _NotClaimedError
-    epoch, owner_id = alive.values_list("epoch", "owner_id").get()
+    epoch, owner_id, updated = alive.values_list("epoch", "owner_id", "last_updated_at").get()
     lease = LoopLease.objects.filter(conversation_id=conversation_id)
-    control = lease.values_list("control", flat=True).get()
+    control, last_holder, expired = lease.values_list("control", "holder", "lease_expires_at").get()
     busy = LoopLease.objects.live().filter(conversation__owner_id=owner_id).count()
     # A stop that a dead runner left behind is carried out at once, and takes no slot for long.
     if busy >= settings.MAX_CONCURRENT_CONVERSATIONS and control == Control.NONE:
@@ -69,12 +83,14 @@ def _claim(conversation_id: UUID, process: str) -> Claim:
         holder=holder, lease_expires_at=_until(), claimed_at=Now(), control_epoch=epoch
     ):
         raise _NotClaimedError
-    return Claim(
+    claim = Claim(
         conversation_id=conversation_id,
         epoch=epoch,
         holder=holder,
         stop_pending=control != Control.NONE,
     )
+    # What wanted it was stored with it: an append moves that moment.
+    return claim, _Before(wanted_since=expired or updated, was_left_behind=bool(last_holder))
 
 
 def _held(claim: Claim) -> LoopLeaseQuerySet:

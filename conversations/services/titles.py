@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -25,6 +26,7 @@ from conversations.events.cleaning import clean, maskable
 from conversations.models import Conversation, EventRecord, TitleSource
 from conversations.services.transactions import in_db_thread, write_transaction
 from conversations.services.usage import daily_usage_add, usage_columns
+from conversations.telemetry import telemetry
 from settings_app.exceptions import SettingsAppError
 from settings_app.selectors import EffectiveSettings, settings_for
 
@@ -112,6 +114,7 @@ def _store(
         if usage is not None and not _count(conversation_id, usage):
             return _Outcome.GONE
         if alive.filter(replaceable).update(title=title, title_source=source):
+            transaction.on_commit(partial(telemetry.title_made, by_llm=bool(made)))
             return _Outcome.KEPT
         return _Outcome.OVERTAKEN if alive.exists() else _Outcome.GONE
 

@@ -21,6 +21,7 @@ from conversations.services.transactions import in_db_thread
 from conversations.stream.handshake import handshake_read
 from conversations.stream.pump import pump
 from conversations.stream.user_actions import user_action_handle
+from conversations.telemetry import telemetry
 from settings_app.authentication import socket_user
 from settings_app.exceptions import SettingsAppError
 from settings_app.models import User
@@ -105,6 +106,7 @@ class Stream:
             cookies=cookies,
             authorization=authorization,
         )
+        telemetry.sockets_open(len(self._connections))
 
         async def emit(event: JSONObject) -> None:
             await self._until_there_is_room(sid)
@@ -152,6 +154,7 @@ class Stream:
 
     async def _disconnect(self, sid: str, reason: Any = None) -> None:
         connection = self._connections.pop(sid, None)
+        telemetry.sockets_open(len(self._connections))
         if connection is not None and connection.pump is not None:
             connection.pump.cancel()
 

@@ -18,7 +18,8 @@ from tests.accounts.people import People
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 #: What may be asked without a login.
-OPEN = {"login", "logout", "health", "alive", "ready"}
+#: `metrics` asks for a token of its own.
+OPEN = {"login", "logout", "health", "alive", "ready", "metrics"}
 #: Below /api/, and a page for people all the same: it sends them to the login.
 PAGES = {"api/docs", "api/docs/"}
 #: Bodies with which a write would do something, were it allowed.

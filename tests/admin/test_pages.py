@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import Group
@@ -12,8 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from knox.models import AuthToken
 
+from conversations.admin.loop_reads import loops_count, loops_read
 from conversations.events.states import AgentState
 from conversations.models import (
+    Control,
     Conversation,
     DailyUsage,
     EventRecord,
@@ -26,6 +29,9 @@ from settings_app.models import User
 from settings_app.roles import OPERATOR, VIEWER, roles_ensure
 from tests.admin.rows import SECRET, conversation_make, history_make, secret_store
 from tests.factories import UserFactory
+
+if TYPE_CHECKING:
+    from pytest_django.fixtures import Settings
 
 LIST = "/admin/conversations/conversation/"
 LOOPS = "/admin/conversations/looplease/"
@@ -170,7 +176,9 @@ def test_events_are_masked_again_and_nothing_is_markup(owner: User, client: Clie
     assert not EventRecord.objects.filter(conversation=row.pk).exists()
 
 
-def test_what_is_stuck_is_told_from_what_waits(owner: User, client: Client) -> None:
+def test_what_is_stuck_is_told_from_what_waits(
+    owner: User, client: Client, settings: Settings
+) -> None:
     sweep_run_note(process="host:1")
     now = timezone.now()
     running, waiting, lost, wanted = (
@@ -192,6 +200,16 @@ def test_what_is_stuck_is_told_from_what_waits(owner: User, client: Client) -> N
     assert dict(groups["Stuck"]).keys() == {"Lost", "Wanted"}
     assert "nobody has taken it over" in dict(groups["Stuck"])["Lost"]
     assert "1 of 3" in dict(groups["Stuck"])["Wanted"]
+    # What is scraped says the same: in one query, where limits stand in the way too.
+    with CaptureQueriesContext(connection) as queries:
+        assert loops_count() == {"running": 1, "waiting": 1, "stuck": 2}
+    assert len(queries) == 1
+    settings.MAX_CONCURRENT_CONVERSATIONS = 1
+    assert loops_count() == {"running": 1, "waiting": 3, "stuck": 0}
+    LoopLease.objects.filter(pk=lost.pk).update(control=Control.STOP)
+    assert loops_count() == {"running": 1, "waiting": 2, "stuck": 1}
+    read = loops_read()
+    assert (len(read.running), len(read.waiting), len(read.stuck)) == (1, 2, 1)
 
 
 def test_cost_and_failures_are_counted_as_they_are_stored(owner: User, client: Client) -> None:

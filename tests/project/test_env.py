@@ -126,6 +126,7 @@ def test_accounts_mode_needs_its_hosts(read: Read) -> None:
     ("name", "value"),
     [
         ("FIELD_ENCRYPTION_KEYS", "my-secret-word"),
+        ("METRICS_TOKEN", "my-secret-word of two lines\nX: y"),
         ("DATABASE_URL", "mysql://root:my-secret-word@127.0.0.1/x"),
         ("DATABASE_URL", "postgresql://root:my-secret-word@127.0.0.1/"),
         ("DATABASE_URL", "postgresql://root:my-secret-word@[::1/x"),

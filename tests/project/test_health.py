@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
@@ -14,12 +15,13 @@ from psycopg import sql
 from tests.serving import Server
 from tests.waiting import until_true
 
+SCRAPE = "scrape-0123456789-of-health"
 READY = {"database": "ok", "executor": "ok", "data_directory": "ok"}
 
 
 @pytest.fixture
 def lonely(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path / "data")
+    made = Server(tmp_path / "data", METRICS_TOKEN=SCRAPE)
     made.start()
     yield made
     made.kill()
@@ -76,6 +78,12 @@ def _closed(server: Server) -> Iterator[None]:
         connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
 
 
+def metrics(server: Server) -> str:
+    request = Request(f"{server.address}/metrics", headers={"Authorization": f"Bearer {SCRAPE}"})  # noqa: S310  # our own
+    with urlopen(request, timeout=20) as answer:  # noqa: S310
+        return str(answer.read().decode())
+
+
 def test_it_is_not_ready_without_its_database_and_ready_again_with_it(lonely: Server) -> None:
     assert lonely.call("GET", "/ready")[0] == 200
     with _closed(lonely):
@@ -85,4 +93,9 @@ def test_it_is_not_ready_without_its_database_and_ready_again_with_it(lonely: Se
         for method, path in (("GET", "/api/conversations"), ("POST", "/api/conversations")):
             status, answer = lonely.call(method, path, {"initial_user_msg": "hello"})
             assert (status, "does not answer" in answer["message"]) == (503, True)
+        # What this process has counted is told all the same.
+        told = metrics(lonely)
+        assert "handrail_database_up 0.0" in told
+        assert "handrail_http_request_seconds_count{" in told
+        assert "handrail_loops{" not in told
     until_true(lambda: lonely.call("GET", "/ready")[0] == 200)
