@@ -12,5 +12,7 @@ _PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 def version() -> str:
     """Give the version of the checkout that this is, else of the installed package."""
     if _PROJECT.is_file():
-        return str(tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]["version"])
+        project = tomllib.loads(_PROJECT.read_text(encoding="utf-8")).get("project", {})
+        if project.get("name") == "handrail":
+            return str(project["version"])
     return metadata.version("handrail")

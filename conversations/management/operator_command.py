@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar, NoReturn, TextIO
 from uuid import UUID
@@ -47,6 +48,19 @@ def seconds(text: str) -> float:
         return float(text)
     message = f"{text!r}: it must be a number of seconds from 0 to 3600"
     raise argparse.ArgumentTypeError(message)
+
+
+def whole_number(most: int) -> Callable[[str], int]:
+    """Give what reads a whole number from 1 to `most`; for argparse."""
+
+    def read(text: str) -> int:
+        # The length first: Python refuses to convert a number of thousands of digits.
+        if re.fullmatch(r"0*[1-9]\d{0,8}", text, flags=re.ASCII) and int(text) <= most:
+            return int(text)
+        message = f"{text[:50]!r}: it must be a whole number from 1 to {most}"
+        raise argparse.ArgumentTypeError(message)
+
+    return read
 
 
 def conversation_id(text: str) -> UUID:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.accounts.people import PASSWORD, People
 
 URL = "/api/conversations"
@@ -75,12 +73,3 @@ def test_tokens_are_stored_as_hashes_and_die_with_their_user(people: People) -> 
 def test_a_token_made_on_the_command_line_is_taken(people: People) -> None:
     people.tokens["ada again"] = people.manage("create_token", "ada", "--days", "1").strip()
     assert people.call("ada again", "GET", URL)[0] == 200
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [(["nobody"], "no active user 'nobody'"), (["ada", "--days", "0"], "--days=0")],
-)
-def test_a_token_is_refused_in_words(people: People, arguments: list[str], said: str) -> None:
-    with pytest.raises(AssertionError, match=said):
-        people.manage("create_token", *arguments)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.core.management.base import CommandError
 
+from conversations.management.operator_command import OperatorCommand, whole_number
 from settings_app.rotation import Rotation, UnreadableSecret, secrets_rotate
 
-DEFAULT_BATCH_SIZE = 500
+DEFAULT_BATCH_SIZE, MOST_BATCH_SIZE = 500, 9999
 #: How many unreadable secrets the JSON lists; all are counted, and told on stderr.
 LISTED = 100
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Re-encrypt every stored secret with the first key."""
 
     help = (
@@ -31,15 +30,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--batch-size",
             metavar="N",
+            type=whole_number(MOST_BATCH_SIZE),
             default=DEFAULT_BATCH_SIZE,
-            help=f"rows to hold in memory at a time, 1 to 9999 (default {DEFAULT_BATCH_SIZE})",
+            help="rows to hold in memory at a time, 1 to "
+            f"{MOST_BATCH_SIZE} (default {DEFAULT_BATCH_SIZE})",
         )
-        parser.add_argument("--dry-run", action="store_true", help="say what would be done only")
-        parser.add_argument("--json", action="store_true", help="report as one JSON object")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def run(self, options: dict[str, Any]) -> None:
         """Do it and report; exit code 1 unless the first key reads every secret, or would."""
-        batch_size, dry_run = self._batch_size(options["batch_size"]), options["dry_run"]
+        batch_size, dry_run = options["batch_size"], options["dry_run"]
         listed: list[dict[str, Any]] = []
 
         def tell(secret: UnreadableSecret) -> None:
@@ -47,29 +46,13 @@ class Command(BaseCommand):
             if len(listed) < LISTED:
                 listed.append({"user_id": secret.user_id, "column": secret.column})
 
-        try:
-            rotation = secrets_rotate(batch_size=batch_size, dry_run=dry_run, unreadable_tell=tell)
-        except DatabaseError as error:
-            # Its first line only: PostgreSQL goes on with the statement, and with what is in it.
-            why = str(error).partition("\n")[0]
-            message = (
-                f"The database does not answer: {why}. Run the command again: it does the rest."
-            )
-            raise CommandError(message) from error
+        rotation = secrets_rotate(batch_size=batch_size, dry_run=dry_run, unreadable_tell=tell)
         if options["json"]:
             report = {"dry_run": dry_run, **asdict(rotation), "unreadable_secrets": listed}
             self.stdout.write(json.dumps(report))
         else:
             self._tell_people(rotation, dry_run=dry_run)
         self._refuse_success(rotation)
-
-    @staticmethod
-    def _batch_size(given: object) -> int:
-        # Not argparse's `type`: that one answers with the usage, over several lines.
-        if not re.fullmatch(r"0*[1-9]\d{0,3}", str(given), flags=re.ASCII):
-            message = f"--batch-size={str(given)!r}: it must be a whole number from 1 to 9999."
-            raise CommandError(message)
-        return int(str(given))
 
     def _tell_people(self, rotation: Rotation, *, dry_run: bool) -> None:
         for label, number in (
