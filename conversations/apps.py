@@ -8,3 +8,10 @@ class ConversationsConfig(AppConfig):
 
     name = "conversations"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Make the check known."""
+        # Apps are loaded by now and not before: an import at the top would come too early.
+        from conversations.checks import register_all
+
+        register_all()

@@ -17,4 +17,4 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         # It says which setting, which value and what to do: a traceback would hide that.
-        sys.exit(f"Handrail is not configured right: {error}")
+        sys.exit(f"Handrail is not configured right (handrail.E001): {error}")

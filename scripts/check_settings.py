@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+
 ROOT = Path(__file__).resolve().parent.parent
+#: A deployment as docs/operations.md advises.
+PRODUCTION = {
+    "AUTH_MODE": "accounts",
+    "ALLOWED_HOSTS": "example.org",
+    "SECRET_KEY": secrets.token_hex(32),
+    "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+    "METRICS_TOKEN": secrets.token_hex(32),
+}
+#: Where ids of system checks are given.
+CHECKED_IN = ("settings_app/checks.py", "conversations/checks.py", "project/command_line.py")
 COMMANDS = (
     ["makemigrations", "--check", "--dry-run"],
     ["check", "--deploy", "--fail-level", "WARNING"],
@@ -18,7 +32,7 @@ COMMANDS = (
 def _manage(folder: str, *arguments: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  # our own command line
         [sys.executable, "manage.py", *arguments],
-        env={"DATA_DIR": folder, "AUTH_MODE": "accounts", "ALLOWED_HOSTS": "example.org"},
+        env={"DATA_DIR": folder, **PRODUCTION},
         stdout=subprocess.PIPE if quiet else None,
         text=True,
         check=False,
@@ -26,11 +40,14 @@ def _manage(folder: str, *arguments: str, quiet: bool = False) -> subprocess.Com
 
 
 def _undocumented(folder: str) -> list[str]:
-    """Give the settings that docs/operations.md does not list."""
+    """Give the settings and the ids of checks that docs/operations.md does not list."""
     shown = json.loads(_manage(folder, "show_settings", "--json", quiet=True).stdout)
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     table = page.partition("## Settings")[2].partition("## Commands")[0]
-    return [item["name"] for item in shown["items"] if f"`{item['name']}`" not in table]
+    names = [item["name"] for item in shown["items"] if f"`{item['name']}`" not in table]
+    code = "".join((ROOT / file).read_text(encoding="utf-8") for file in CHECKED_IN)
+    ids = sorted(set(re.findall(r"handrail\.([EW]\d{3})", code)))
+    return [*names, *(number for number in ids if f"| `{number}` |" not in table)]
 
 
 def main() -> int:
@@ -40,7 +57,7 @@ def main() -> int:
         for command in COMMANDS:
             worst = max(worst, abs(_manage(folder, *command).returncode))
         for name in _undocumented(folder):
-            sys.stderr.write(f"{name} is missing from the table in docs/operations.md.\n")
+            sys.stderr.write(f"{name} is missing from the tables in docs/operations.md.\n")
             worst = 1
     return worst
 

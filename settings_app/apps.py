@@ -11,8 +11,10 @@ class SettingsAppConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect what must hear of changed users."""
+        """Connect what must hear of changed users; make the checks known."""
         # Models are loaded by now and not before: an import at the top would come too early.
         from settings_app.authentication import forget_local_user_on_change
+        from settings_app.checks import register_all
 
         forget_local_user_on_change()
+        register_all()

@@ -143,6 +143,8 @@ class Progress:
 class OperatorCommand(BaseCommand):
     """Base of the commands of docs/operations.md: exit code 0, 1 or 2, errors in one line."""
 
+    # They are the server's: they ask for more than these commands need, and take longer.
+    requires_system_checks = []
     #: Whether there is something that --dry-run can leave undone.
     changes: ClassVar[bool] = True
 

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import http.client
 import tempfile
+from collections.abc import Container
 from urllib.parse import SplitResult
 
 from django.conf import settings
+from django.core.checks import CheckMessage, run_checks
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+
+
+def settings_check(*, fatal: Container[str] = ()) -> list[str]:
+    """Run all of Django's checks; give each warning as a line.
+
+    Raises CommandError where there is an error, or a warning whose id is `fatal`.
+    """
+    found = [message for message in run_checks() if not message.is_silenced()]
+    lines = [(_line(message), message) for message in found]
+    errors = [line for line, message in lines if message.is_serious() or message.id in fatal]
+    if not errors:
+        return [line for line, _ in lines]
+    more = f" (And {len(errors) - 1} more: see manage.py check.)" if len(errors) > 1 else ""
+    raise CommandError(errors[0] + more)
+
+
+def _line(message: CheckMessage) -> str:
+    said = " ".join(f"{message.msg} {message.hint or ''}".split())
+    return f"{message.id}: {said}"
 
 
 def database_check() -> None:

@@ -59,8 +59,6 @@ class Command(OperatorCommand):
 
     help = "Say in one line whether database, migrations and data directory are as they should."
     changes = False
-    # They would ask for more than this command does, and take longer.
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take whom to ask besides, and how long."""

@@ -12,9 +12,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
-from conversations.exceptions import RuntimeUnavailableError
-from conversations.management.readiness import database_check
-from conversations.runtime.local import LocalRuntimeProvider
+from conversations.checks import SANDBOX
+from conversations.management.readiness import database_check, settings_check
 
 #: Seconds that open requests get when the server is told to end.
 SHUTDOWN_SECONDS = 5
@@ -36,6 +35,8 @@ class Command(BaseCommand):
     """Serve the API, the event stream and the agent loops."""
 
     help = "Serve the API, the event stream and the agent loops in one process."
+    # Run by hand, so that each is told in one line.
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the address."""
@@ -69,10 +70,8 @@ class Command(BaseCommand):
                 "set AUTH_MODE=accounts to listen elsewhere."
             )
             raise CommandError(message)
-        try:
-            LocalRuntimeProvider(network=settings.SANDBOX_NETWORK).check()
-        except RuntimeUnavailableError as error:
-            raise CommandError(str(error)) from error
+        for warning in settings_check(fatal={SANDBOX}):
+            self.stderr.write(warning)
         database_check()
         listener = self._listen(host, port)
         self.stdout.write(f"Handrail listens on http://{host}:{port}")

@@ -15,8 +15,6 @@ class Command(OperatorCommand):
 
     help = "Show the effective settings, secrets masked, and where each comes from."
     changes = False
-    # A setting that they refuse is what somebody may be looking for.
-    requires_system_checks = []
 
     def run(self, options: dict[str, Any]) -> None:
         """Show them."""
