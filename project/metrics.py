@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -71,7 +71,7 @@ class LoopCollector(Collector):
             return None
         try:
             return loops_count()
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             logger.warning("Loops not counted: %s", error)
             return None
         finally:

@@ -67,15 +67,11 @@ def test_keys_of_one_host_are_told_before_there_are_several(tmp_path: Path) -> N
     assert done.err.count("_FILE.") == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("EXECUTOR", "procrastinate"), ("ALLOWED_HOSTS", "handrail.example"), ("RETENTION_DAYS", "0")],
-)
-def test_what_cannot_be_read_has_an_id_too(tmp_path: Path, name: str, value: str) -> None:
-    done = start(tmp_path / "data", "check", database={}, **{name: value})
+def test_what_cannot_be_read_has_an_id_too(tmp_path: Path) -> None:
+    done = start(tmp_path / "data", "check", database={}, EXECUTOR="procrastinate")
     assert (done.code, ids(done)) == (1, {"E001"})
     assert len(done.err.splitlines()) == 1
-    assert f"{name}={value!r}" in done.err
+    assert "EXECUTOR='procrastinate': it needs PostgreSQL" in done.err
 
 
 def table(*mounts: tuple[str, str]) -> str:
