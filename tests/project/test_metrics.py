@@ -6,18 +6,24 @@ import asyncio
 import http.client
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from conversations.agent.llm import LLMError, LLMErrorKind
 from conversations.agent.testing import ScriptedLLM
 from conversations.agent.testing import run as answer
-from conversations.telemetry import MOST_MODELS, OTHER, Telemetry
+from conversations.models import LoopLease
+from conversations.services.leases import Claim, lease_claim, lease_hand_back
+from conversations.telemetry import MOST_MODELS, OTHER, Telemetry, telemetry
 from project.llms import CountedLLM
+from settings_app.models import User
 from tests.accounts.test_matrix import ROUTES
+from tests.commands.operating import conversation
 from tests.scripted_llm import ScriptedLLMServer, error, finish, run
 from tests.secrets_search import assert_tells_no_secret
 from tests.serving import Client, Server
@@ -224,6 +230,35 @@ def test_a_turn_that_was_taken_over_is_a_recovery(metered: Server, llm: Scripted
     found = scrape(metered)
     assert found[key("recoveries_total")] == 1
     assert found[key("turn_wait_seconds_count")] == 1
+
+
+def test_what_was_handed_back_is_no_recovery_and_each_wait_has_its_begin(user: User) -> None:
+    def value(name: str) -> float:
+        return telemetry.registry.get_sample_value(f"handrail_{name}") or 0
+
+    def claimed(process: str) -> tuple[Claim, float, float]:
+        """Claim; give how long it had waited, and whether it counts as a recovery."""
+        names = ("turn_wait_seconds_sum", "recoveries_total")
+        before = [value(name) for name in names]
+        claim = lease_claim(conversation_id=row.pk, process=process)
+        assert claim is not None
+        waited, recovered = (value(n) - b for n, b in zip(names, before, strict=True))
+        return claim, waited, recovered
+
+    row = conversation(user, days=1, wanted=True)
+    claim, waited, recovered = claimed("one")
+    assert waited >= 86_400
+    assert recovered == 0
+    lease_hand_back(claim=claim)
+    _, waited, recovered = claimed("two")
+    assert waited < 86_400
+    assert recovered == 0
+    # Its runner died an hour ago.
+    ago = timezone.now() - timedelta(hours=1)
+    LoopLease.objects.filter(pk=row.pk).update(lease_expires_at=ago)
+    _, waited, recovered = claimed("three")
+    assert 3_600 <= waited < 86_400
+    assert recovered == 1
 
 
 @pytest.fixture
