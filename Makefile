@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 3000
+KILLS ?= 100
 RUN := $(VENV)/bin/python
 MANAGE := $(RUN) manage.py
 # Tests of rooms that know no database: the same on each.
@@ -51,6 +52,8 @@ test-postgresql: setup-dev
 chaos: setup-dev ## The long runs with kills and load, on SQLite, then on PostgreSQL
 	@$(RUN) -m pytest -m chaos
 	@sh scripts/test_on_postgresql.sh $(RUN) -m chaos
+	@$(RUN) -m chaos --kills $(KILLS)
+	@$(RUN) -m chaos --kills $(KILLS) --database postgresql --web 3
 
 bench: setup-dev ## Measure against what is under it; writes docs/performance.md
 	@$(RUN) -m benchmarks
