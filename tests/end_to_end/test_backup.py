@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from tests.commands.operating import start
-from tests.databases import ROOT, database_environment
+from tests.commands.operating import handrail_in, start
+from tests.databases import ROOT, database_environment, needs_postgresql_tools
 from tests.log_checks import assert_settled_once
 from tests.processes import processes_with
 from tests.scripted_llm import ScriptedLLMServer, Step, calls, finish, run
@@ -38,15 +37,12 @@ def lines_of(heading: str) -> str:
 
 def do(heading: str, server: Server, backup: Path) -> subprocess.CompletedProcess[str]:
     """Carry those lines out, as the operator of this server."""
-    command = backup.parent / "bin" / "handrail"
-    command.parent.mkdir(exist_ok=True)
-    command.write_text(f'#!/bin/sh\ncd {ROOT} && exec {sys.executable} manage.py "$@"\n')
-    command.chmod(0o755)
+    commands = handrail_in(backup.parent / "bin")
     return subprocess.run(  # noqa: S603  # the lines of our own page
         ["bash", "-eu", "-c", lines_of(heading)],  # noqa: S607
         env={
             **server.environment,
-            "PATH": f"{command.parent}:{os.defpath}",
+            "PATH": f"{commands}:{os.defpath}",
             "BACKUP": str(backup),
         },
         capture_output=True,
@@ -69,6 +65,7 @@ def restored(server: Server, tmp_path: Path) -> Iterator[Server]:
     made.kill()
 
 
+@needs_postgresql_tools
 def test_a_backup_beside_a_busy_server_is_restored_whole_and_goes_on(
     server: Server, restored: Server, llm: ScriptedLLMServer, tmp_path: Path
 ) -> None:
