@@ -15,10 +15,10 @@ help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 setup: $(VENV)/.installed ## Install what Handrail runs on: packages in .venv, bubblewrap
-	@sh scripts/ensure_bubblewrap.sh
+	@sh scripts/ensure_package.sh bubblewrap bwrap "Handrail runs an agent's commands in a sandbox"
 
 setup-dev: setup $(VENV)/.installed-dev ## And what it is tested and checked with
-	@sh scripts/ensure_chromium.sh
+	@sh scripts/ensure_package.sh chromium chromium "A test walks the operators' console in a browser"
 
 $(VENV)/.installed: requirements.txt
 	@$(PYTHON) scripts/check_python.py

@@ -1,4 +1,4 @@
-"""Check migrations and settings the way production would, in an environment of their own."""
+"""Check migrations and settings as in production, and that docs/operations.md is complete."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.fernet import Fernet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A deployment as docs/operations.md advises.
@@ -39,15 +43,27 @@ def _manage(folder: str, *arguments: str, quiet: bool = False) -> subprocess.Com
     )
 
 
-def _undocumented(folder: str) -> list[str]:
-    """Give the settings and the ids of checks that docs/operations.md does not list."""
-    shown = json.loads(_manage(folder, "show_settings", "--json", quiet=True).stdout)
+def _missing(names: Iterable[str], heading: str) -> list[str]:
+    """Give the names that stand in no code below a heading of docs/operations.md."""
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    table = page.partition("## Settings")[2].partition("## Commands")[0]
-    names = [item["name"] for item in shown["items"] if f"`{item['name']}`" not in table]
+    part = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [name for name in names if not re.search(rf"`(manage\.py )?{name}\b", part)]
+
+
+def _undocumented(folder: str) -> list[str]:
+    """Give the settings, checks, commands and states that docs/operations.md does not list."""
+    shown = json.loads(_manage(folder, "show_settings", "--json", quiet=True).stdout)
     code = "".join((ROOT / file).read_text(encoding="utf-8") for file in CHECKED_IN)
-    ids = sorted(set(re.findall(r"handrail\.([EW]\d{3})", code)))
-    return [*names, *(number for number in ids if f"| `{number}` |" not in table)]
+    commands = [path.stem for path in ROOT.glob("*/management/commands/[a-z]*.py")]
+    states = (ROOT / "conversations" / "events" / "states.py").read_text(encoding="utf-8")
+    return [
+        *_missing((item["name"] for item in shown["items"]), "Settings"),
+        *_missing(sorted(set(re.findall(r"handrail\.([EW]\d{3})", code))), "Settings"),
+        *_missing(commands, "Commands"),
+        *_missing(
+            re.findall(r'^    [A-Z_]+ = "(\w+)"$', states, re.MULTILINE), "States, and what to do"
+        ),
+    ]
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import psycopg
+import pytest
 from django.conf import settings
 from django.db import connections
 from psycopg import sql
@@ -27,6 +28,13 @@ SELECT (SELECT count(*) FROM conversations_conversation WHERE id = :id)
      + (SELECT count(*) FROM conversations_eventrecord WHERE conversation_id = :id)
 """
 _made: list[str] = []
+#: For tests that call PostgreSQL's own tools.
+needs_postgresql_tools = pytest.mark.skipif(
+    bool(settings.TEST_DATABASE_URL)
+    and shutil.which("pg_restore") is None
+    and not settings.REQUIRE_POSTGRESQL,
+    reason="pg_dump and pg_restore are not installed (package postgresql-client)",
+)
 
 
 def _migrate(environment: dict[str, str]) -> None:

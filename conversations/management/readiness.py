@@ -43,7 +43,10 @@ def database_check() -> None:
         message = f"The database does not answer: {why}"
         raise CommandError(message) from error
     if plan:
-        message = f"The database lacks {len(plan)} migrations: run manage.py migrate first."
+        message = (
+            f"The database lacks {len(plan)} migrations: run manage.py migrate first "
+            "(installed: handrail migrate)."
+        )
         raise CommandError(message)
 
 

@@ -134,7 +134,7 @@ def check_bubblewrap() -> None:
         said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
         message = (
             f"bubblewrap cannot start a sandbox here: {said}. It needs user namespaces "
-            "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0); in a "
-            "container, allow them to it."
+            "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0); a "
+            "container has to be allowed them: docs/operations.md, “In containers”."
         )
         raise RuntimeUnavailableError(message)

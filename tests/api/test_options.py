@@ -11,7 +11,7 @@ from tests.serving import Server
 _NO_IMPORT = """
 import sys, django
 from project.env import settings_module_default
-settings_module_default("project.settings_test")
+settings_module_default("tests.settings")
 django.setup()
 from conversations.api.options import model_names
 assert len(model_names()) > 2000

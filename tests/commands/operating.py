@@ -88,6 +88,15 @@ def start(
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+def handrail_in(folder: Path) -> Path:
+    """Make the command `handrail` in this folder, as pip would; give the folder."""
+    folder.mkdir(exist_ok=True)
+    command = folder / "handrail"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/manage.py "$@"\n')
+    command.chmod(0o755)
+    return folder
+
+
 def conversation(
     owner: User,
     *,

@@ -59,14 +59,30 @@ def test_the_wheel_names_its_command_and_what_it_needs(installed: Path) -> None:
         "settings_app",
         about.name,
     }
-    for source in (ROOT / "settings_app" / "templates").rglob("*.html"):
-        assert (installed / source.relative_to(ROOT)).is_file()
+    assert not list(installed.rglob("*test_*"))
+    assert not list(installed.rglob("*_test.py"))
+    sources = [*ROOT.glob("*/templates/**/*.html"), *ROOT.glob("*/static/**/*.css")]
+    assert len(sources) > 2
+    for source in sources:
+        assert (installed / source.relative_to(ROOT)).is_file(), source
 
 
 def test_it_serves_from_an_empty_folder_and_keeps_its_data_there(
     installed: Path, tmp_path: Path
 ) -> None:
     environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
+    early = subprocess.run(  # noqa: S603  # our own command line
+        handrail(installed, "serve"),
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (early.returncode, early.stdout) == (1, "")
+    assert "handrail migrate" in early.stderr
+    assert len(early.stderr.splitlines()) == 1
     run = handrail(installed, "migrate", "--verbosity", "0")
     subprocess.run(  # noqa: S603  # our own command line
         run, cwd=tmp_path, env=environment, timeout=100, check=True

@@ -201,7 +201,7 @@ def test_a_server_killed_in_a_turn_and_its_recovery_leave_a_sound_store(killed: 
         assert (done.code, done.json["checked"]) == (0, 1), done.out
 
     recording = (
-        '[{"source": "agent", "action": "run", "args": {"command": "touch begun; sleep 3"}}]'
+        '[{"source": "agent", "action": "run", "args": {"command": "touch begun; sleep 60"}}]'
     )
     pk = killed.create("", replay_json=recording)
     until_true((killed.workspace(pk) / "begun").exists)

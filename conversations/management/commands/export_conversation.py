@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from conversations.management.operator_command import (
     bad_arguments,
     conversation_id,
 )
+from conversations.management.whole_file import written_aside
 from conversations.models import Conversation
 from conversations.selectors import trajectory_pieces
 
@@ -54,7 +53,8 @@ class Command(OperatorCommand):
             out.buffer.flush()
             return
         try:
-            size = _write_whole(output, _pieces(pk))
+            with written_aside(output, replaces=True) as aside, aside.open("wb") as file:
+                size = sum(map(file.write, _pieces(pk)))
         except OSError as error:
             message = f"{output} cannot be written: {error}."
             raise CommandError(message) from error
@@ -73,21 +73,3 @@ def _pieces(pk: UUID) -> Iterator[bytes]:
     if not Conversation.objects.filter(pk=pk).exists():
         message = f"The conversation {pk.hex} was deleted meanwhile: its log is not complete."
         raise CommandError(message)
-
-
-def _write_whole(output: Path, pieces: Iterator[bytes]) -> int:
-    """Write beside the file, then rename: what was there stays until all of it is there."""
-    aside = output.with_name(f".{output.name[:100]}.{secrets.token_hex(8)}.part")
-    size = 0
-    try:
-        # A log is nobody else's to read.
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            for piece in pieces:
-                size += file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(output)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    return size

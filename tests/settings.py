@@ -11,6 +11,8 @@ from project import env
 
 #: The PostgreSQL that this run is for; empty for SQLite.
 TEST_DATABASE_URL = env.variable("TEST_DATABASE_URL")
+#: Whether a test that lacks something of PostgreSQL's fails, as in CI; else it is left out.
+REQUIRE_POSTGRESQL = env.variable("REQUIRE_POSTGRESQL") == "1"
 _folder = Path(tempfile.mkdtemp(prefix="handrail-test-"))
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 env.environment_replace(
