@@ -15,6 +15,7 @@ from conversations.agent.llm import LLM, LLMError, LLMErrorKind, LLMResponse, Us
 from conversations.agent.log import Log
 from conversations.agent.metrics import Metrics
 from conversations.agent.position import USER_COMMAND, Position
+from conversations.agent.repetition import check_repetition
 from conversations.agent.replay import Replay
 from conversations.agent.settling import error_for, leftovers, rejections, settlement, state_changed
 from conversations.agent.tools import TOOLS
@@ -236,6 +237,7 @@ class AgentLoop:
                 iterations=self.position.iterations,
                 cost=self.metrics.accumulated_cost,
             )
+            check_repetition(self.position.events, since=self.position.begun_at)
             response = await self._complete()
         except LimitReachedError as error:
             return await self._rest(AgentState.PAUSED, error.code, _failure(str(error)))

@@ -38,6 +38,8 @@ class Position:
         self.started: set[int] = set()
         #: Answers of the LLM since the user last said something.
         self.iterations = 0
+        #: The place in `events` of what has let the agent begin, or go on, at last.
+        self.begun_at = -1
         #: Actions of the agent so far: the position in a replay.
         self.agent_actions = 0
         self.shell_was_used = False
@@ -79,8 +81,12 @@ class Position:
         if body.agent_state is AgentState.RUNNING:
             if self.state is AgentState.USER_CONFIRMED:
                 self._mark_started(EventSource.AGENT)
-            self.iterations = 0
+            self._begin()
         self.state = body.agent_state
+
+    def _begin(self) -> None:
+        self.iterations = 0
+        self.begun_at = len(self.events) - 1
 
     def _mark_started(self, source: EventSource) -> None:
         event = self.first_unsettled(source)
@@ -96,7 +102,7 @@ class Position:
         elif isinstance(body, MessageAction) and event.seen_event_id is None:
             # A message that carries seen_event_id comes from a recording, which answers it itself.
             self._last_user_message_id = event.event_id
-            self.iterations = 0
+            self._begin()
 
     def _apply_answer(self, event: Event) -> None:
         if event.seen_event_id is None or event.source is not EventSource.AGENT:

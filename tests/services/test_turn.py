@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from asgiref.sync import sync_to_async
 
 from conversations.agent.limits import LoopConfig
-from conversations.agent.llm import LLMError, LLMErrorKind
+from conversations.agent.llm import LLMError, LLMErrorKind, LLMResponse
 from conversations.agent.testing import calls, finish, run, text
 from conversations.events.states import AgentState
 from conversations.models import Conversation
@@ -189,6 +190,35 @@ async def test_the_iteration_limit_pauses_and_a_message_starts_the_count_anew(
     assert process.effects == ["1", "2", "3"]
     assert (await read(conversation))[-1] == "state finished"
     await sound(conversation)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        [calls(("execute_bash", {"command": "same"}), content="Once more."), run("same")] * 2,
+        [run("one"), run("two")] * 3,
+        [calls(("no_such_tool", {}))] * 4,
+    ],
+)
+async def test_an_agent_that_repeats_itself_is_paused_and_a_message_helps_it_on(
+    turns: Turns, conversation_of: Make, again: list[LLMResponse]
+) -> None:
+    conversation = await create(conversation_of)()
+    process = turns(run("before"), *again, *again[:2], finish())
+    await process.run_all(conversation.pk)
+    assert (await read(conversation))[-2:] == ["environment<error", "state paused"]
+    assert (await said(conversation, "error"))[-1].startswith("Agent repeats itself")
+    await send(conversation=conversation, content="Try another way.")
+    await process.run_all(conversation.pk)
+    assert (await read(conversation))[-1] == "state finished"
+    await sound(conversation)
+
+
+async def test_what_differs_is_no_repetition(turns: Turns, conversation_of: Make) -> None:
+    conversation = await create(conversation_of)()
+    steps = [run("same")] * 3 + [run("other")] + [run("same")] * 3 + [run("other"), run("third")]
+    await turns(*steps, finish()).run_all(conversation.pk)
+    assert (await read(conversation))[-1] == "state finished"
 
 
 async def test_a_stop_interrupts_the_command_and_settles_what_waits_behind_it(
