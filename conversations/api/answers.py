@@ -161,11 +161,13 @@ ITEM_OR_NULL: Final = OpenApiResponse(
     {"anyOf": [{"$ref": "#/components/schemas/ConversationItem"}, {"type": "null"}]},
     description="The conversation, or null where there is none.",
 )
+#: One to 255 visible ASCII characters, no comma.
+IDEMPOTENCY_KEY_FORM: Final = r"[\x21-\x2b\x2d-\x7e]{1,255}"
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     str,
     OpenApiParameter.HEADER,
-    pattern=r"^[\x21-\x2b\x2d-\x7e]{1,255}$",
+    pattern=f"^{IDEMPOTENCY_KEY_FORM}$",
     description="The same key with the same body gives the same conversation.",
 )
 ZIP: Final = {

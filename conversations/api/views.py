@@ -20,6 +20,7 @@ from rest_framework.viewsets import ViewSet
 
 from conversations.api.answers import (
     IDEMPOTENCY_KEY,
+    IDEMPOTENCY_KEY_FORM,
     IS_DONE,
     ITEM_OR_NULL,
     ConversationIdSerializer,
@@ -60,7 +61,7 @@ from settings_app.models import User
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 #: Without commas: of a header that is sent twice, servers make one with a comma.
-_REQUEST_KEY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,255}", re.ASCII)
+_REQUEST_KEY = re.compile(IDEMPOTENCY_KEY_FORM, re.ASCII)
 
 
 def _user(request: Request) -> User:
