@@ -62,7 +62,7 @@ def _home(request: HttpRequest) -> str:
         ((item["conversation_id"], item["title"]) for item in items),
     )
     what = format_html(
-        "<p>{} conversations; what runs now:</p><ul>{}{}</ul>",
+        "<p>Conversations: {}. What runs now:</p><ul>{}{}</ul>",
         conversation_count(user=user),
         lines or format_html("<li>nothing</li>"),
         format_html("<li>…</li>") if more else "",
