@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.databases import ROOT
-from tests.serving import free_port
+from chaos.store import free_port
 
+ROOT = Path(__file__).parent.parent
 #: Seconds. A drain ends before that.
 _TERM_SECONDS = 60.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -13,8 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
-
-from tests.serving import free_port
 
 _START_SECONDS = 60
 _ROOT = 0
@@ -123,6 +122,13 @@ class PostgreSQLStore:
         if done.returncode:
             message = f"{program} failed: {done.stderr.decode(errors='replace').strip()}"
             raise RuntimeError(message)
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def programs_find() -> Path:
