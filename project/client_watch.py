@@ -18,17 +18,17 @@ CLIENT_GONE: Final = "handrail.client_gone"
 
 
 class ClientWatch:
-    """Stands between a server and an application, for one request without a body.
+    """Stands between a server and an application, for one request whose `body` was read already.
 
     Without it a download to nobody would be made to its end, and one to a client that stands still
     would hold its thread for as long as that client likes.
     """
 
-    def __init__(self, receive: Receive, send: Send, *, seconds: float) -> None:
+    def __init__(self, receive: Receive, send: Send, *, seconds: float, body: bytes = b"") -> None:
         self.gone = threading.Event()
         self._receive, self._send, self._seconds = receive, send, seconds
+        self._body: bytes | None = body
         self._ended = asyncio.Event()
-        self._was_asked = False
         self._listening: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -50,12 +50,12 @@ class ClientWatch:
         self._end()
 
     async def receive(self) -> Message:
-        """Give the empty body, and from then on wait for the client's end."""
-        if not self._was_asked:
-            self._was_asked = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        await self._ended.wait()
-        return {"type": "http.disconnect"}
+        """Give the body, and from then on wait for the client's end."""
+        if self._body is None:
+            await self._ended.wait()
+            return {"type": "http.disconnect"}
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Message) -> None:
         """Send, within the time; after that nothing more, and the server cuts the connection."""
