@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
+import pytest
+
 from tests.accounts.people import PASSWORD, People
 
 URL = "/api/conversations"
+
+
+@pytest.fixture(scope="module")
+def cookie(people: People) -> str:
+    """Give what Ada's browser sends once she has logged in."""
+    return people.log_in("ada")
 
 
 def location(headers: list[tuple[str, str]]) -> str:
@@ -23,6 +33,46 @@ def test_a_page_asks_for_a_login_and_goes_on_where_it_was(people: People) -> Non
             "/login", username="ada", password=PASSWORD, next=elsewhere
         )
         assert location(headers) == "/"
+
+
+ODD_NEXT = [
+    *("/login", "/login?next=/login", "/login?next=/login?next=/login", "/login#here", "/logout"),
+    *(
+        "//login",
+        "/login/",
+        "/%6cogin",
+        "///evil.example",
+        "/\\evil.example",
+        "http://[",
+        "http:///x",
+    ),
+    *(
+        "/a\r\nSet-Cookie: a=b",
+        "/\0",
+        "\n/",
+        "/x" * 4000,
+        "/ä",
+        "\udcff",
+        "/\udced\udca0\udc80",
+        "",
+        " ",
+    ),
+    *("mailto:ada@example.com", "\u2028/", "/%ff", "/%00", "/%0d%0aa:b", "//[::1", "/;a=b?c=d&e"),
+]
+
+
+@pytest.mark.parametrize("wanted", ODD_NEXT, ids=ascii)
+def test_whoever_is_logged_in_is_sent_on_wherever_he_wanted(
+    people: People, cookie: str, wanted: str
+) -> None:
+    query = quote(wanted, errors="surrogateescape", safe="")
+    status, headers, _ = people.fetch("GET", f"/login?next={query}", None, {"Cookie": cookie})
+    assert status == 302
+    where = location(headers)
+    assert where.startswith("/")
+    assert not where.startswith(("//", "/\\", "/login?", "/login#"))
+    assert where not in {"/login", "/logout"}
+    assert "set-cookie: a=b" not in str(headers).lower()
 
 
 def test_a_session_opens_the_api_without_a_csrf_token_and_ends_at_logout(people: People) -> None:
