@@ -185,7 +185,10 @@ REST_FRAMEWORK: dict[str, Any] = {
         ["settings_app.authentication.LocalUserAuthentication"]
         if AUTH_MODE == "local"
         # The first one's challenge makes the answer to nobody a 401.
-        else ["knox.auth.TokenAuthentication", "settings_app.authentication.AccountAuthentication"]
+        else [
+            f"settings_app.authentication.{name}"
+            for name in ("TokenAuthentication", "AccountAuthentication")
+        ]
     ),
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": (

@@ -120,6 +120,16 @@ def test_tokens_are_stored_as_hashes_and_die_with_their_user(people: People) -> 
     assert people.tokens["ada"] not in said
 
 
+@pytest.mark.parametrize(
+    "token", ["\xff", "\xc3\xa9" * 20, "\x80" * 5000, "€".encode().decode("latin-1")]
+)
+def test_a_token_that_is_no_text_is_a_wrong_one(people: People, token: str) -> None:
+    for given in (token, people.tokens["ada"] + token):
+        headers = {"Authorization": f"Token {given}"}
+        status, answer = people.server.call("GET", URL, None, headers)
+        assert (status, answer) == (401, {"message": "Invalid token."})
+
+
 def test_a_token_made_on_the_command_line_is_taken(people: People) -> None:
     people.tokens["ada again"] = people.manage("create_token", "ada", "--days", "1").strip()
     assert people.call("ada again", "GET", URL)[0] == 200

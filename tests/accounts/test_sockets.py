@@ -70,7 +70,12 @@ async def test_a_socket_is_opened_by_a_cookie_or_a_token_of_its_owner(people: Pe
     for nobody in ({}, {"Cookie": people.gone_cookie}, people.headers("gone")):
         refused = await connected(people, conversation_id, headers=nobody)
         assert "Log in first" in refused
-    assert "Log in first" in await connected(people, conversation_id, auth={"token": 5})
+    own = people.tokens["ada"]
+    for given in (5, "", "\ud800abc", "\0", "ä", own + "\udfff", own + "\0", "x" * 100_000):
+        assert "Log in first" in await connected(people, conversation_id, auth={"token": given})
+    header = {"Authorization": "Token \udcff"}
+    assert "Log in first" in await connected(people, conversation_id, headers=header)
+    assert "Traceback" not in people.server.log
 
 
 def numbers(events: list[dict[str, Any]]) -> list[int]:
