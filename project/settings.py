@@ -148,6 +148,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+SESSION_ENGINE = "settings_app.sessions"
 # Local mode is plain HTTP on loopback, where not every browser sends a secure cookie back.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = AUTH_MODE == "accounts"
 # TLS ends at the proxy in front: redirects and HSTS are its own.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models.signals import post_delete, post_migrate, post_save
@@ -19,6 +18,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from settings_app.models import User
 from settings_app.services import local_user_get
+from settings_app.sessions import SessionStore
 
 if TYPE_CHECKING:
     from knox.models import AuthToken

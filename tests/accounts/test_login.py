@@ -130,6 +130,17 @@ def test_a_token_that_is_no_text_is_a_wrong_one(people: People, token: str) -> N
         assert (status, answer) == (401, {"message": "Invalid token."})
 
 
+@pytest.mark.parametrize(
+    "value", ['"\\000' + "a" * 31 + '"', "\xff" * 32, '"\\377' + "a" * 31 + '"', '"']
+)
+def test_a_cookie_that_is_no_session_is_nobodys(people: People, value: str) -> None:
+    headers = {"Cookie": f"sessionid={value}; csrftoken={value}"}
+    assert people.server.call("GET", URL, None, headers)[0] == 401
+    assert people.fetch("GET", "/", None, headers)[0] == 302
+    assert people.fetch("GET", "/login", None, headers)[0] == 200
+    assert people.fetch("GET", "/admin/", None, headers)[0] == 302
+
+
 def test_a_token_made_on_the_command_line_is_taken(people: People) -> None:
     people.tokens["ada again"] = people.manage("create_token", "ada", "--days", "1").strip()
     assert people.call("ada again", "GET", URL)[0] == 200
