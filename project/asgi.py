@@ -23,6 +23,7 @@ from conversations.services.lease_keeper import LeaseKeeper
 from conversations.services.titles import TitleMaker
 from conversations.services.turns import TurnResources
 from conversations.stream.server import Stream
+from conversations.stream.transport import Transports
 from project.guard import Guard
 from project.llms import llm_for
 from project.metrics import metrics_begin
@@ -89,11 +90,13 @@ metrics_begin()
 _lifespan = _Lifespan()
 application = RequestMetrics(
     Guard(
-        socketio.ASGIApp(
-            Stream().sio,
-            other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
-            on_startup=_lifespan.start,
-            on_shutdown=_lifespan.stop,
+        Transports(
+            socketio.ASGIApp(
+                Stream().sio,
+                other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
+                on_startup=_lifespan.start,
+                on_shutdown=_lifespan.stop,
+            )
         ),
         allowed_hosts=settings.ALLOWED_HOSTS,
         local_mode=settings.AUTH_MODE == "local",

@@ -19,6 +19,7 @@ from conversations.exceptions import HandrailError
 from conversations.selectors import conversation_get
 from conversations.services.transactions import in_db_thread
 from conversations.stream.handshake import handshake_read
+from conversations.stream.packets import ClientPacket
 from conversations.stream.pump import pump
 from conversations.stream.user_actions import user_action_handle
 from conversations.telemetry import telemetry
@@ -66,6 +67,7 @@ class Stream:
     def __init__(self) -> None:
         self.sio = socketio.AsyncServer(
             async_mode="asgi",
+            serializer=ClientPacket,
             transports=["websocket"],
             # The guard before us checks Host and Origin; this server's own check is too weak.
             cors_allowed_origins=[],
