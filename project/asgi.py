@@ -22,7 +22,7 @@ from conversations.runtime.local import LocalRuntimeProvider
 from conversations.services.lease_keeper import LeaseKeeper
 from conversations.services.titles import TitleMaker
 from conversations.services.turns import TurnResources
-from conversations.stream.server import Stream
+from conversations.stream.server import LOGIN_SECONDS, Stream
 from conversations.stream.transport import Transports
 from project.guard import Guard
 from project.llms import llm_for
@@ -88,16 +88,18 @@ if settings.AUTH_MODE == "accounts":
     environment_narrow()
 metrics_begin()
 _lifespan = _Lifespan()
+_sockets_and_requests = Transports(
+    socketio.ASGIApp(
+        Stream().sio,
+        other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
+        on_startup=_lifespan.start,
+        on_shutdown=_lifespan.stop,
+    ),
+    seconds=LOGIN_SECONDS,
+)
 application = RequestMetrics(
     Guard(
-        Transports(
-            socketio.ASGIApp(
-                Stream().sio,
-                other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
-                on_startup=_lifespan.start,
-                on_shutdown=_lifespan.stop,
-            )
-        ),
+        _sockets_and_requests,
         allowed_hosts=settings.ALLOWED_HOSTS,
         local_mode=settings.AUTH_MODE == "local",
     )

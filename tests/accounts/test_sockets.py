@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,11 +11,15 @@ from typing import Any
 
 import pytest
 import socketio
+from websockets.sync.client import ClientConnection
 
 from conversations.events.states import AgentState
-from conversations.stream.server import Stream
+from conversations.stream.server import MAX_SOCKETS_OF_USER, Stream
 from conversations.stream.user_actions import user_action_kinds
 from tests.accounts.people import People
+from tests.stream.raw_sockets import answer_to
+from tests.stream.raw_sockets import socket as raw_socket
+from tests.waiting import until_true
 
 #: What a user may send, by the kind of its action.
 ACTIONS: dict[str, list[dict[str, Any]]] = {
@@ -98,6 +103,26 @@ async def socket(
         yield client, received
     finally:
         await client.disconnect()
+
+
+def test_one_user_has_so_many_sockets_and_takes_none_from_others(people: People) -> None:
+    own, other = people.create("bob"), people.create("ada")
+    with contextlib.ExitStack() as stack:
+
+        def another(name: str, conversation_id: str) -> tuple[ClientConnection, str]:
+            headers = people.headers(name)
+            client = stack.enter_context(
+                raw_socket(people.server, conversation_id, headers=headers)
+            )
+            return client, answer_to(client)
+
+        made = [another("bob", own) for _ in range(MAX_SOCKETS_OF_USER)]
+        assert {answer[:9] for _, answer in made} == {'40{"sid":'}
+        refused = '44{"message":"You have 100 connections open. Close some, then try again."}'
+        assert another("bob", own)[1] == refused
+        assert another("ada", other)[1].startswith("40")
+        made[0][0].close()
+        until_true(lambda: another("bob", own)[1].startswith("40"))
 
 
 def test_no_event_and_no_action_is_missing_here() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from project.client_watch import LEAST_RATE, ClientWatch
+from tests.hasty_loop import HastyLoop, let_pass
 
 PATIENT = 60.0
 
@@ -56,23 +57,12 @@ async def test_a_client_that_stands_still_is_given_up() -> None:
     assert server.sent == []
 
 
-class HastyLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock can be put forward."""
-
-    ahead = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.ahead
-
-
 class SlowServer(Server):
     """Its client takes a second for each message."""
 
     async def send(self, message: Any) -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, HastyLoop)
         await asyncio.sleep(0)
-        loop.ahead += 1.0
+        let_pass(1.0)
         await super().send(message)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
+from conversations.stream.server import LOGIN_SECONDS
 from tests.serving import Server
+from tests.stream.raw_sockets import socket
 from tests.waiting import DEADLINE_SECONDS
 
 Frame = str | bytes
@@ -49,24 +50,12 @@ ODD: dict[str, Frame] = {
 }
 
 
-@contextlib.contextmanager
-def socket(server: Server, conversation_id: str, *logins: str) -> Iterator[ClientConnection]:
-    """Give a websocket; after a login, one that was let in."""
-    query = f"EIO=4&transport=websocket&conversation_id={conversation_id}&latest_event_id=-1"
-    url = f"ws://127.0.0.1:{server.port}/socket.io/?{query}"
-    with connect(url, proxy=None, max_size=None) as client:
-        assert str(client.recv(DEADLINE_SECONDS)).startswith("0{")
-        for login in logins:
-            client.send(login)
-            assert str(client.recv(DEADLINE_SECONDS)).startswith('40{"sid"')
-        yield client
-
-
 def send_until_closed(client: ClientConnection, frame: Frame) -> None:
     client.send(frame)
     with contextlib.suppress(ConnectionClosed):
         while True:
-            client.recv(DEADLINE_SECONDS)
+            # At once, and not because its time is over.
+            client.recv(LOGIN_SECONDS / 2)
 
 
 @pytest.fixture(scope="module")
