@@ -27,6 +27,7 @@ from conversations.stream.transport import Transports
 from project.guard import Guard
 from project.llms import llm_for
 from project.metrics import metrics_begin
+from project.proxies import TrustedProxies
 from project.request_metrics import RequestMetrics
 from project.server_environment import environment_narrow
 
@@ -99,7 +100,7 @@ _sockets_and_requests = Transports(
 )
 application = RequestMetrics(
     Guard(
-        _sockets_and_requests,
+        TrustedProxies(_sockets_and_requests, networks=settings.TRUSTED_PROXIES),
         allowed_hosts=settings.ALLOWED_HOSTS,
         local_mode=settings.AUTH_MODE == "local",
     )

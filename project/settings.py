@@ -49,6 +49,7 @@ OUTBOUND_POLICY = (
     if AUTH_MODE == "accounts"
     else None
 )
+TRUSTED_PROXIES = _deployment.trusted_proxies
 REQUEST_THROTTLE = _deployment.request_throttle
 WEB_CLIENT_DIR = _deployment.web_client_dir
 LOG_FORMAT = _deployment.log_format
@@ -154,7 +155,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = AUTH_MODE == "accounts"
 # TLS ends at the proxy in front: redirects and HSTS are its own.
 SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
 if AUTH_MODE == "accounts":
-    # The proxy in front speaks TLS, we don't: the login form's Origin is https all the same.
+    # For a proxy that is not among TRUSTED_PROXIES: the login form's Origin is https all the same.
     CSRF_TRUSTED_ORIGINS = [
         f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS
     ]
