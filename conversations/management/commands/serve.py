@@ -13,7 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
 from conversations.checks import SANDBOX
+from conversations.exceptions import DataDirError
 from conversations.management.readiness import database_check, settings_check
+from conversations.services.presence import presence_check
 
 #: Seconds that open requests get when the server is told to end.
 SHUTDOWN_SECONDS = 5
@@ -72,6 +74,10 @@ class Command(BaseCommand):
             raise CommandError(message)
         for warning in settings_check(fatal={SANDBOX}):
             self.stderr.write(warning)
+        try:
+            presence_check()
+        except DataDirError as error:
+            raise CommandError(str(error)) from error
         database_check()
         listener = self._listen(host, port)
         self.stdout.write(f"Handrail listens on http://{host}:{port}")
