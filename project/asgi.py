@@ -9,6 +9,7 @@ import socket
 import threading
 
 import socketio
+import structlog
 from a2wsgi import WSGIMiddleware
 from django.conf import settings
 
@@ -30,6 +31,8 @@ from project.metrics import metrics_begin
 from project.proxies import TrustedProxies
 from project.request_metrics import RequestMetrics
 from project.server_environment import environment_narrow
+
+log = structlog.get_logger(__name__)
 
 #: Requests that Django handles at once: a slow one must not hold up the others.
 WSGI_THREADS = 32
@@ -62,6 +65,14 @@ class _Lifespan:
 
     async def start(self) -> None:
         """Run what is wanted; soon load the LLM library aside, so that the first task need not."""
+        try:
+            await self._start()
+        except Exception:
+            # Socket.IO's application tells the server that it has failed, and nobody why.
+            log.exception("start_failed")
+            raise
+
+    async def _start(self) -> None:
         resources = _resources(self._titles)
         await asyncio.to_thread(resources.runtimes.check)
         loading = threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True)
