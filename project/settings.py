@@ -256,8 +256,12 @@ LOGGING: dict[str, Any] = {
             ],
         }
     },
+    "filters": {"client_faults": {"()": "project.log_filters.ClientFaults"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    # Django's own handlers would print a record twice, or mail it.
-    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    "loggers": {
+        # Its own handlers would print a record twice, or mail it.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "uvicorn.error": {"filters": ["client_faults"]},
+    },
 }

@@ -77,6 +77,19 @@ def test_what_nobody_understands_ends_the_connection_without_a_word(
     assert "Traceback" not in bare_server.log.removeprefix(before)
 
 
+def test_text_that_is_no_text_is_one_line_of_the_log(
+    bare_server: Server, conversation_id: str
+) -> None:
+    before = bare_server.log
+    with socket(bare_server, conversation_id) as client:
+        client.send(b"40\xff", text=True)
+        with pytest.raises(ConnectionClosed):
+            client.recv(DEADLINE_SECONDS)
+    said = bare_server.log.removeprefix(before)
+    assert "Invalid UTF-8" in said
+    assert "Traceback" not in said
+
+
 def test_half_a_character_is_text_like_any_other(bare_server: Server, conversation_id: str) -> None:
     before = bare_server.log
     with socket(bare_server, conversation_id, '40{"token":"\\ud800abc"}') as client:
