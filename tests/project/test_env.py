@@ -73,7 +73,6 @@ def test_given_values_are_read(read: Read, tmp_path: Path) -> None:
         LLM_API_KEY="$not-a-reference",
         AUTH_MODE="accounts",
         ALLOWED_HOSTS="agents.example.com, .example.org",
-        TRUSTED_PROXIES="127.0.0.1 10.0.0.0/8,fd00::/8",
     )
     assert deployment.sandbox_network is True
     assert deployment.lease_seconds == 2.5
@@ -83,8 +82,6 @@ def test_given_values_are_read(read: Read, tmp_path: Path) -> None:
     assert deployment.web_client_dir == tmp_path
     assert deployment.llm_api_key == "$not-a-reference"
     assert deployment.allowed_hosts == ("agents.example.com", ".example.org")
-    proxies = ", ".join(map(str, deployment.trusted_proxies))
-    assert proxies == "127.0.0.1/32, 10.0.0.0/8, fd00::/8"
 
 
 @pytest.mark.parametrize(
