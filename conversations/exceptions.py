@@ -76,6 +76,12 @@ class WorkspaceTooLargeError(HandrailError):
     code = "workspace_too_large"
 
 
+class DataDirError(HandrailError):
+    """A file in DATA_DIR cannot be used."""
+
+    code = "data_dir"
+
+
 class DownloadsBusyError(HandrailError):
     """Too many downloads are under way. Try again in a few seconds."""
 

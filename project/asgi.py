@@ -9,6 +9,7 @@ import socket
 import threading
 
 import socketio
+import structlog
 from a2wsgi import WSGIMiddleware
 from django.conf import settings
 
@@ -22,12 +23,16 @@ from conversations.runtime.local import LocalRuntimeProvider
 from conversations.services.lease_keeper import LeaseKeeper
 from conversations.services.titles import TitleMaker
 from conversations.services.turns import TurnResources
-from conversations.stream.server import Stream
+from conversations.stream.server import LOGIN_SECONDS, Stream
+from conversations.stream.transport import Transports
 from project.guard import Guard
 from project.llms import llm_for
 from project.metrics import metrics_begin
+from project.proxies import TrustedProxies
 from project.request_metrics import RequestMetrics
 from project.server_environment import environment_narrow
+
+log = structlog.get_logger(__name__)
 
 #: Requests that Django handles at once: a slow one must not hold up the others.
 WSGI_THREADS = 32
@@ -60,6 +65,14 @@ class _Lifespan:
 
     async def start(self) -> None:
         """Run what is wanted; soon load the LLM library aside, so that the first task need not."""
+        try:
+            await self._start()
+        except Exception:
+            # Socket.IO's application tells the server that it has failed, and nobody why.
+            log.exception("start_failed")
+            raise
+
+    async def _start(self) -> None:
         resources = _resources(self._titles)
         await asyncio.to_thread(resources.runtimes.check)
         loading = threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True)
@@ -87,14 +100,18 @@ if settings.AUTH_MODE == "accounts":
     environment_narrow()
 metrics_begin()
 _lifespan = _Lifespan()
+_sockets_and_requests = Transports(
+    socketio.ASGIApp(
+        Stream().sio,
+        other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
+        on_startup=_lifespan.start,
+        on_shutdown=_lifespan.stop,
+    ),
+    seconds=LOGIN_SECONDS,
+)
 application = RequestMetrics(
     Guard(
-        socketio.ASGIApp(
-            Stream().sio,
-            other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
-            on_startup=_lifespan.start,
-            on_shutdown=_lifespan.stop,
-        ),
+        TrustedProxies(_sockets_and_requests, networks=settings.TRUSTED_PROXIES),
         allowed_hosts=settings.ALLOWED_HOSTS,
         local_mode=settings.AUTH_MODE == "local",
     )

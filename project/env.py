@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import environ  # type: ignore[import-untyped]  # it ships no types
 from cryptography.fernet import Fernet
@@ -15,11 +15,13 @@ from django.core.management.utils import get_random_secret_key
 
 from outbound.policy import Allowed, allowed_parse
 from project.kept_secrets import secret_keep
+from project.proxies import Network, network_parse
 from project.secret_values import bearer_token_check, key_ring_parse, secret_read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+_Parsed = TypeVar("_Parsed")
 _CODE: Final = Path(__file__).resolve().parent.parent
 #: Where relative paths begin: the checkout, or, installed, the folder that it is started in.
 BASE_DIR: Final = _CODE if (_CODE / "manage.py").is_file() else Path.cwd()
@@ -46,6 +48,8 @@ class Deployment:
     database: dict[str, Any] | None = field(repr=False)
     auth_mode: str
     allowed_hosts: tuple[str, ...]
+    #: Whose X-Forwarded-For and X-Forwarded-Proto count.
+    trusted_proxies: tuple[Network, ...]
     conversation_max_age_seconds: int
     #: None means that nothing is purged.
     retention_days: int | None
@@ -116,6 +120,7 @@ def deployment_read() -> Deployment:
         database=database,
         auth_mode=auth_mode,
         allowed_hosts=_allowed_hosts(auth_mode),
+        trusted_proxies=_entries("TRUSTED_PROXIES", network_parse),
         conversation_max_age_seconds=_integer("CONVERSATION_MAX_AGE_SECONDS", 864_000),
         retention_days=_retention_days(),
         max_concurrent_conversations=_integer("MAX_CONCURRENT_CONVERSATIONS", 3),
@@ -134,7 +139,7 @@ def deployment_read() -> Deployment:
         llm_model=variable("LLM_MODEL") or DEFAULT_LLM_MODEL,
         llm_api_key=_secret("LLM_API_KEY"),
         llm_base_url=variable("LLM_BASE_URL"),
-        llm_base_url_allow=_llm_base_url_allow(),
+        llm_base_url_allow=_entries("LLM_BASE_URL_ALLOW", allowed_parse),
         proxied=any(variable(name) or variable(name.lower()) for name in _PROXIES),
         request_throttle=_throttle(auth_mode),
         web_client_dir=_web_client_dir(),
@@ -248,15 +253,14 @@ def _allowed_hosts(auth_mode: str) -> tuple[str, ...]:
     return LOOPBACK_HOSTS
 
 
-def _llm_base_url_allow() -> tuple[Allowed, ...]:
-    entries = re.split(r"[,\s]+", variable("LLM_BASE_URL_ALLOW"))
-    allowed = []
-    for entry in filter(None, entries):
+def _entries(name: str, parse: Callable[[str], _Parsed]) -> tuple[_Parsed, ...]:
+    parsed = []
+    for entry in filter(None, re.split(r"[,\s]+", variable(name))):
         try:
-            allowed.append(allowed_parse(entry))
+            parsed.append(parse(entry))
         except ValueError as error:
-            _refuse("LLM_BASE_URL_ALLOW", entry, str(error))
-    return tuple(allowed)
+            _refuse(name, entry, str(error))
+    return tuple(parsed)
 
 
 def _throttle(auth_mode: str) -> str | None:

@@ -90,11 +90,14 @@ class Guard:
         if refusal is not None:
             await _refuse(refusal, scope, receive, send)
         elif _has_no_body(scope):
-            async with ClientWatch(receive, send, seconds=self._send_seconds) as watch:
-                watched = {**scope, CLIENT_GONE: watch.gone}
-                await self._app(watched, watch.receive, watch.send)
+            await self._watched(scope, receive, send, body=b"")
         else:
             await self._with_body(scope, receive, send)
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send, *, body: bytes) -> None:
+        async with ClientWatch(receive, send, seconds=self._send_seconds, body=body) as watch:
+            watched = {**scope, CLIENT_GONE: watch.gone}
+            await self._app(watched, watch.receive, watch.send)
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read a body before the application starts, then hand it over whole.
@@ -121,8 +124,7 @@ class Guard:
             if name.lower() not in (b"transfer-encoding", b"content-length")
         ]
         headers.append((b"content-length", str(len(body)).encode()))
-        replay = _Replay(body, receive)
-        await self._app({**scope, "headers": headers}, replay, send)
+        await self._watched({**scope, "headers": headers}, receive, send, body=body)
 
     def _refusal(self, scope: Scope, *, checked: bool) -> Refusal | None:
         """Judge where a request is addressed to and, when `checked`, which site has sent it."""
@@ -145,20 +147,6 @@ class Guard:
                 403, "The request comes from another site. Open Handrail's own page and try there."
             )
         return None
-
-
-class _Replay:
-    """A body that was read already, as one message; after it the connection's own messages."""
-
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body: bytes | None = body
-        self._receive = receive
-
-    async def __call__(self) -> Message:
-        if self._body is None:
-            return await self._receive()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

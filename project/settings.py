@@ -49,6 +49,7 @@ OUTBOUND_POLICY = (
     if AUTH_MODE == "accounts"
     else None
 )
+TRUSTED_PROXIES = _deployment.trusted_proxies
 REQUEST_THROTTLE = _deployment.request_throttle
 WEB_CLIENT_DIR = _deployment.web_client_dir
 LOG_FORMAT = _deployment.log_format
@@ -148,12 +149,13 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+SESSION_ENGINE = "settings_app.sessions"
 # Local mode is plain HTTP on loopback, where not every browser sends a secure cookie back.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = AUTH_MODE == "accounts"
 # TLS ends at the proxy in front: redirects and HSTS are its own.
 SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
 if AUTH_MODE == "accounts":
-    # The proxy in front speaks TLS, we don't: the login form's Origin is https all the same.
+    # For a proxy that is not among TRUSTED_PROXIES: the login form's Origin is https all the same.
     CSRF_TRUSTED_ORIGINS = [
         f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS
     ]
@@ -185,7 +187,10 @@ REST_FRAMEWORK: dict[str, Any] = {
         ["settings_app.authentication.LocalUserAuthentication"]
         if AUTH_MODE == "local"
         # The first one's challenge makes the answer to nobody a 401.
-        else ["knox.auth.TokenAuthentication", "settings_app.authentication.AccountAuthentication"]
+        else [
+            f"settings_app.authentication.{name}"
+            for name in ("TokenAuthentication", "AccountAuthentication")
+        ]
     ),
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": (
@@ -251,8 +256,12 @@ LOGGING: dict[str, Any] = {
             ],
         }
     },
+    "filters": {"client_faults": {"()": "project.log_filters.ClientFaults"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    # Django's own handlers would print a record twice, or mail it.
-    "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    "loggers": {
+        # Its own handlers would print a record twice, or mail it.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "uvicorn.error": {"filters": ["client_faults"]},
+    },
 }

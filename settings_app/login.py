@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.views import LoginView, LogoutView
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TEMPLATE = "settings_app/login.html"
+_NOWHERE: Final = frozenset({"/login", "/logout"})
 _LOCKED = "Too many wrong passwords. Wait a quarter of an hour, then try again."
 
 
@@ -33,7 +35,17 @@ def _in_accounts_mode(view: Callable[..., Any]) -> Callable[..., Any]:
     return page
 
 
-login = _in_accounts_mode(
-    LoginView.as_view(template_name=TEMPLATE, redirect_authenticated_user=True)
-)
+class _Login(LoginView):
+    template_name = TEMPLATE
+    redirect_authenticated_user = True
+
+    # Django's takes no request, whatever its stubs say.
+    def get_redirect_url(self) -> str:  # type: ignore[override]
+        """Give where to go on: a path of this server, but not these two, which would lead back."""
+        wanted = str(super().get_redirect_url())
+        is_page = wanted.startswith("/") and urlsplit(wanted).path not in _NOWHERE
+        return wanted if is_page else ""
+
+
+login = _in_accounts_mode(_Login.as_view())
 logout = _in_accounts_mode(LogoutView.as_view())

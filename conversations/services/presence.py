@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 from pathlib import Path
+from typing import Final
 
 from django.conf import settings
 
+from conversations.exceptions import DataDirError
+
+#: The kernel's `struct flock`: kind of lock, where it begins, its length (0: all), no process.
+_LOCK: Final = struct.Struct("hhqqi4x")
+
 
 def _open() -> int:
+    """Open the file, which everybody may read: a command of root's must not keep a server out."""
     path = Path(settings.DATA_DIR) / "sweeping.lock"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    except OSError as error:
+        message = (
+            f"{path} cannot be opened ({error.strerror}). Give it to the user that Handrail runs "
+            "as, or remove it while no server runs."
+        )
+        raise DataDirError(message) from error
+
+
+def presence_check() -> None:
+    """Raise DataDirError where nobody could be seen."""
+    os.close(_open())
 
 
 class Presence:
@@ -22,9 +42,9 @@ class Presence:
         self._file: int | None = None
 
     def show(self) -> None:
-        """Be seen from now on. It waits for nobody: who looks holds the lock for no time."""
+        """Be seen from now on. Raises DataDirError."""
         self._file = _open()
-        fcntl.flock(self._file, fcntl.LOCK_SH)
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0))
 
     def hide(self) -> None:
         """Be seen no more."""
@@ -34,12 +54,15 @@ class Presence:
 
 
 def is_swept() -> bool:
-    """Whether some process on this DATA_DIR sweeps now: it has the sandboxes, so it clears."""
+    """Whether some process on this DATA_DIR sweeps now: it has the sandboxes, so it clears.
+
+    Asked without taking a lock, not even for a moment: two that ask at once would take each other
+    for one that sweeps, and both leave the work. Raises DataDirError.
+    """
     file = _open()
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        asked = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        in_the_way = fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked)
     finally:
         os.close(file)
-    return False
+    return bool(_LOCK.unpack(in_the_way)[0] != fcntl.F_UNLCK)

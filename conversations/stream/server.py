@@ -19,7 +19,9 @@ from conversations.exceptions import HandrailError
 from conversations.selectors import conversation_get
 from conversations.services.transactions import in_db_thread
 from conversations.stream.handshake import handshake_read
+from conversations.stream.packets import ClientPacket
 from conversations.stream.pump import pump
+from conversations.stream.transport import Transport, current_transport
 from conversations.stream.user_actions import user_action_handle
 from conversations.telemetry import telemetry
 from settings_app.authentication import socket_user
@@ -31,10 +33,15 @@ log = structlog.get_logger(__name__)
 EVENT = "oh_event"
 #: Messages that may wait for a client, and seconds until one that does not read is cut off.
 MAX_QUEUED, SLOW_SECONDS, ROOM_POLL_SECONDS = 64, 60.0, 0.005
+#: How long a connection stays open that has not logged in yet, or has left.
+LOGIN_SECONDS = 10.0
+#: Open sockets of one user, in one process: many windows, and yet a bound.
+MAX_SOCKETS_OF_USER = 100
 #: How long after a logout, or an account's end, an open socket may still receive.
 WELCOME_SECONDS = 5.0
 _NO_DATABASE = "The server's database does not answer. Try again in a moment."
 _NOT_WELCOME = "You are no longer logged in. Nothing was done: log in again, then send it again."
+_TOO_MANY = f"You have {MAX_SOCKETS_OF_USER} connections open. Close some, then try again."
 _NOT_STORED = "The server could not store this. Nothing was done; send it again."
 
 
@@ -45,6 +52,7 @@ class _Connection:
     #: The headers that named the user: a logout makes them void.
     cookies: str = field(repr=False)
     authorization: str = field(repr=False)
+    transport: Transport
     welcome_at: float = field(default_factory=time.monotonic)
     pump: asyncio.Task[None] | None = None
 
@@ -66,6 +74,7 @@ class Stream:
     def __init__(self) -> None:
         self.sio = socketio.AsyncServer(
             async_mode="asgi",
+            serializer=ClientPacket,
             transports=["websocket"],
             # The guard before us checks Host and Origin; this server's own check is too weak.
             cors_allowed_origins=[],
@@ -97,6 +106,8 @@ class Stream:
         if conversation is None:
             message = "This conversation does not exist."
             raise socketio.exceptions.ConnectionRefusedError(message)
+        if self._sockets_of(user) >= MAX_SOCKETS_OF_USER:
+            raise socketio.exceptions.ConnectionRefusedError(_TOO_MANY)
 
         # The pump takes this context with it.
         structlog.contextvars.bind_contextvars(conversation=conversation.pk.hex)
@@ -105,7 +116,9 @@ class Stream:
             conversation_id=conversation.pk,
             cookies=cookies,
             authorization=authorization,
+            transport=current_transport(),
         )
+        connection.transport.keep()
         telemetry.sockets_open(len(self._connections))
 
         async def emit(event: JSONObject) -> None:
@@ -122,6 +135,9 @@ class Stream:
             )
         )
         connection.pump.add_done_callback(_log_failure)
+
+    def _sockets_of(self, user: User) -> int:
+        return sum(1 for connection in self._connections.values() if connection.user.pk == user.pk)
 
     async def _may_receive(self, sid: str, connection: _Connection) -> bool:
         """Ask now and then whether the user is still logged in; cut off one who is not."""
@@ -154,8 +170,11 @@ class Stream:
 
     async def _disconnect(self, sid: str, reason: Any = None) -> None:
         connection = self._connections.pop(sid, None)
+        if connection is None:
+            return
         telemetry.sockets_open(len(self._connections))
-        if connection is not None and connection.pump is not None:
+        connection.transport.end_soon()
+        if connection.pump is not None:
             connection.pump.cancel()
 
     async def _user_action(self, sid: str, data: Any = None, *_: Any) -> JSONObject:

@@ -11,6 +11,8 @@ from tests.scripted_llm import ScriptedLLMServer
 from tests.serving import Server
 
 OPERATORS_OWN = "what-only-the-operator-may-send"
+#: From where tests ask: what they say of others is believed.
+PROXY = "127.0.0.1"
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +21,8 @@ def people(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLLMServer) -> 
     server = Server(
         folder,
         AUTH_MODE="accounts",
-        ALLOWED_HOSTS="127.0.0.1",
+        ALLOWED_HOSTS="127.0.0.1,handrail.example",
+        TRUSTED_PROXIES=f"{PROXY}, 10.9.0.0/16",
         REQUEST_THROTTLE="off",
         LLM_BASE_URL_ALLOW="127.0.0.1",
         MAX_CONCURRENT_CONVERSATIONS="50",

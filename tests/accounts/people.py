@@ -98,11 +98,19 @@ class People:
         assert "HttpOnly" in found
         return str(found).partition(";")[0]
 
-    def post_form(self, path: str, cookie: str = "", **fields: str) -> tuple[int, Any, str]:
-        """Fetch a page's form and send it, with its CSRF token."""
-        _, headers, page = self.fetch("GET", "/login")
+    def post_form(
+        self,
+        path: str,
+        cookie: str = "",
+        *,
+        headers: dict[str, str] | None = None,
+        peer: str = "127.0.0.1",
+        **fields: str,
+    ) -> tuple[int, Any, str]:
+        """Fetch a page's form and send it, with its CSRF token; `headers` with that, as a proxy."""
+        _, got, page = self.fetch("GET", "/login")
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
-        csrf = next(v for k, v in headers if k.lower() == "set-cookie" and "csrftoken" in v)
+        csrf = next(v for k, v in got if k.lower() == "set-cookie" and "csrftoken" in v)
         data = urlencode({**fields, "csrfmiddlewaretoken": token[1] if token else ""})
         return self.fetch(
             "POST",
@@ -111,14 +119,24 @@ class People:
             {
                 "Content-Type": "application/x-www-form-urlencoded",
                 "Cookie": "; ".join(filter(None, [csrf.partition(";")[0], cookie])),
+                **(headers or {}),
             },
+            peer=peer,
         )
 
     def fetch(
-        self, method: str, path: str, data: str | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        data: str | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        peer: str = "127.0.0.1",
     ) -> tuple[int, list[tuple[str, str]], str]:
-        """Make one request and follow nothing."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        """Make one request, from an address of this machine, and follow nothing."""
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.server.port, timeout=20, source_address=(peer, 0)
+        )
         connection.request(method, path, data, headers or {})
         response = connection.getresponse()
         text = response.read().decode()

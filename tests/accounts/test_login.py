@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
+import pytest
+
 from tests.accounts.people import PASSWORD, People
 
 URL = "/api/conversations"
+
+
+@pytest.fixture(scope="module")
+def cookie(people: People) -> str:
+    """Give what Ada's browser sends once she has logged in."""
+    return people.log_in("ada")
 
 
 def location(headers: list[tuple[str, str]]) -> str:
@@ -23,6 +33,46 @@ def test_a_page_asks_for_a_login_and_goes_on_where_it_was(people: People) -> Non
             "/login", username="ada", password=PASSWORD, next=elsewhere
         )
         assert location(headers) == "/"
+
+
+ODD_NEXT = [
+    *("/login", "/login?next=/login", "/login?next=/login?next=/login", "/login#here", "/logout"),
+    *(
+        "//login",
+        "/login/",
+        "/%6cogin",
+        "///evil.example",
+        "/\\evil.example",
+        "http://[",
+        "http:///x",
+    ),
+    *(
+        "/a\r\nSet-Cookie: a=b",
+        "/\0",
+        "\n/",
+        "/x" * 4000,
+        "/ä",
+        "\udcff",
+        "/\udced\udca0\udc80",
+        "",
+        " ",
+    ),
+    *("mailto:ada@example.com", "\u2028/", "/%ff", "/%00", "/%0d%0aa:b", "//[::1", "/;a=b?c=d&e"),
+]
+
+
+@pytest.mark.parametrize("wanted", ODD_NEXT, ids=ascii)
+def test_whoever_is_logged_in_is_sent_on_wherever_he_wanted(
+    people: People, cookie: str, wanted: str
+) -> None:
+    query = quote(wanted, errors="surrogateescape", safe="")
+    status, headers, _ = people.fetch("GET", f"/login?next={query}", None, {"Cookie": cookie})
+    assert status == 302
+    where = location(headers)
+    assert where.startswith("/")
+    assert not where.startswith(("//", "/\\", "/login?", "/login#"))
+    assert where not in {"/login", "/logout"}
+    assert "set-cookie: a=b" not in str(headers).lower()
 
 
 def test_a_session_opens_the_api_without_a_csrf_token_and_ends_at_logout(people: People) -> None:
@@ -68,6 +118,27 @@ def test_tokens_are_stored_as_hashes_and_die_with_their_user(people: People) -> 
         "from knox.models import AuthToken; print(list(AuthToken.objects.values()))"
     )
     assert people.tokens["ada"] not in said
+
+
+@pytest.mark.parametrize(
+    "token", ["\xff", "\xc3\xa9" * 20, "\x80" * 5000, "€".encode().decode("latin-1")]
+)
+def test_a_token_that_is_no_text_is_a_wrong_one(people: People, token: str) -> None:
+    for given in (token, people.tokens["ada"] + token):
+        headers = {"Authorization": f"Token {given}"}
+        status, answer = people.server.call("GET", URL, None, headers)
+        assert (status, answer) == (401, {"message": "Invalid token."})
+
+
+@pytest.mark.parametrize(
+    "value", ['"\\000' + "a" * 31 + '"', "\xff" * 32, '"\\377' + "a" * 31 + '"', '"']
+)
+def test_a_cookie_that_is_no_session_is_nobodys(people: People, value: str) -> None:
+    headers = {"Cookie": f"sessionid={value}; csrftoken={value}"}
+    assert people.server.call("GET", URL, None, headers)[0] == 401
+    assert people.fetch("GET", "/", None, headers)[0] == 302
+    assert people.fetch("GET", "/login", None, headers)[0] == 200
+    assert people.fetch("GET", "/admin/", None, headers)[0] == 302
 
 
 def test_a_token_made_on_the_command_line_is_taken(people: People) -> None:

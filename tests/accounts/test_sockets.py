@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,11 +11,15 @@ from typing import Any
 
 import pytest
 import socketio
+from websockets.sync.client import ClientConnection
 
 from conversations.events.states import AgentState
-from conversations.stream.server import Stream
+from conversations.stream.server import MAX_SOCKETS_OF_USER, Stream
 from conversations.stream.user_actions import user_action_kinds
 from tests.accounts.people import People
+from tests.stream.raw_sockets import answer_to
+from tests.stream.raw_sockets import socket as raw_socket
+from tests.waiting import until_true
 
 #: What a user may send, by the kind of its action.
 ACTIONS: dict[str, list[dict[str, Any]]] = {
@@ -56,6 +61,7 @@ async def connected(people: People, conversation_id: str, **options: Any) -> str
 
 
 async def test_a_socket_is_opened_by_a_cookie_or_a_token_of_its_owner(people: People) -> None:
+    before = people.server.log
     conversation_id = people.create("ada")
     cookie = people.log_in("ada")
     assert await connected(people, conversation_id, headers={"Cookie": cookie}) == ""
@@ -70,7 +76,12 @@ async def test_a_socket_is_opened_by_a_cookie_or_a_token_of_its_owner(people: Pe
     for nobody in ({}, {"Cookie": people.gone_cookie}, people.headers("gone")):
         refused = await connected(people, conversation_id, headers=nobody)
         assert "Log in first" in refused
-    assert "Log in first" in await connected(people, conversation_id, auth={"token": 5})
+    own = people.tokens["ada"]
+    for given in (5, "", "\ud800abc", "\0", "ä", own + "\udfff", own + "\0", "x" * 100_000):
+        assert "Log in first" in await connected(people, conversation_id, auth={"token": given})
+    for header in ({"Authorization": "Token \udcff"}, {"Cookie": f'sessionid="\\000{"a" * 31}"'}):
+        assert "Log in first" in await connected(people, conversation_id, headers=header)
+    assert "Traceback" not in people.server.log.removeprefix(before)
 
 
 def numbers(events: list[dict[str, Any]]) -> list[int]:
@@ -93,6 +104,26 @@ async def socket(
         yield client, received
     finally:
         await client.disconnect()
+
+
+def test_one_user_has_so_many_sockets_and_takes_none_from_others(people: People) -> None:
+    own, other = people.create("bob"), people.create("ada")
+    with contextlib.ExitStack() as stack:
+
+        def another(name: str, conversation_id: str) -> tuple[ClientConnection, str]:
+            headers = people.headers(name)
+            client = stack.enter_context(
+                raw_socket(people.server, conversation_id, headers=headers)
+            )
+            return client, answer_to(client)
+
+        made = [another("bob", own) for _ in range(MAX_SOCKETS_OF_USER)]
+        assert {answer[:9] for _, answer in made} == {'40{"sid":'}
+        refused = '44{"message":"You have 100 connections open. Close some, then try again."}'
+        assert another("bob", own)[1] == refused
+        assert another("ada", other)[1].startswith("40")
+        made[0][0].close()
+        until_true(lambda: another("bob", own)[1].startswith("40"))
 
 
 def test_no_event_and_no_action_is_missing_here() -> None:
@@ -123,6 +154,7 @@ async def test_a_stranger_reaches_no_conversation_from_his_own_socket(
 async def test_nobody_does_anything_without_being_let_in(people: People, event: str) -> None:
     """An event before the connection was let in, as a client of one's own making can send it."""
     theirs = people.create("ada")
+    logged = people.server.log
     before = people.call("ada", "GET", f"/api/conversations/{theirs}/trajectory")
     for name in ("", "gone", "bob", "staff", "ada"):
         client = socketio.AsyncClient(reconnection=False)
@@ -135,7 +167,7 @@ async def test_nobody_does_anything_without_being_let_in(people: People, event: 
         for sent in SENT[:2]:
             await client.eio.send("2" + json.dumps([event, sent]))
         await client.eio.disconnect()
-    assert "Traceback" not in people.server.log
+    assert "Traceback" not in people.server.log.removeprefix(logged)
     assert people.call("ada", "GET", f"/api/conversations/{theirs}/trajectory") == before
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conversations.management.commands.serve import Command
+from conversations.management.commands.serve import listener_open
 from tests.databases import ROOT, database_environment
 from tests.serving import Server, free_port
 
@@ -112,8 +114,23 @@ def test_a_port_that_is_taken_is_said(data_dir: Path) -> None:
 
 def test_answers_leave_at_once_on_kept_connections() -> None:
     """Nagle's algorithm would hold each answer's body back for 40 ms; asyncio looks at `proto`."""
-    with Command._listen("127.0.0.1", 0) as listener:
+    with listener_open("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
+
+
+def test_the_kernel_ends_a_connection_of_which_nothing_is_taken() -> None:
+    with (
+        listener_open("127.0.0.1", 0, stalled_seconds=0.5) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        accepted.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                accepted.send(bytes(65536))
+        broken = select.poll()
+        broken.register(accepted, 0)
+        assert broken.poll(20_000)
 
 
 def test_the_demo_does_not_use_what_is_no_handrail(data_dir: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from django.db import connection
 
 from conversations.models import Conversation, EventRecord, LoopLease
 from conversations.services.messages import message_send
-from conversations.services.presence import Presence
+from conversations.services.presence import Presence, is_swept
 from conversations.services.workspaces import workspace_ensure, workspace_path
 from settings_app.models import User
 from tests.commands.operating import KILLED, alive, call, conversation, start
@@ -20,7 +21,7 @@ from tests.commands.test_rotate_interrupted import Interruption
 from tests.databases import rows_of
 from tests.killed_server import ORDER
 from tests.scripted_llm import ScriptedLLMServer, calls, finish, run
-from tests.serving import Server
+from tests.serving import Server, free_port
 from tests.waiting import until_true
 
 if TYPE_CHECKING:
@@ -143,6 +144,24 @@ def test_with_a_sweeping_process_beside_it_that_one_removes(user: User) -> None:
     assert "the running server removes" in done.out
     assert Conversation.objects.get(pk=old.pk).deleted_at is not None
     assert call(PURGE, "--older-than", "8d", "--json").json["removed"] == 1
+
+
+def test_two_purges_at_once_do_not_take_each_other_for_a_server(user: User) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        assert not any(pool.map(lambda _: is_swept(), range(4_000)))
+
+
+def test_a_lock_that_cannot_be_opened_is_named_before_anything_is_done(
+    user: User, tmp_path: Path
+) -> None:
+    old = conversation(user, days=9)
+    (tmp_path / "data" / "sweeping.lock").mkdir(parents=True)
+    serve = ("serve", "--port", str(free_port()))
+    for done in (call(PURGE, "--older-than", "8d"), start(tmp_path / "data", *serve)):
+        assert (done.code, done.out) == (1, "")
+        assert len(done.err.strip().splitlines()) == 1, done.err
+        assert "sweeping.lock cannot be opened (Is a directory). Give it to the user" in done.err
+    assert alive() == {old.pk.hex}
 
 
 @pytest.mark.parametrize("step", [2, 5, 9, 11])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from websockets.sync.client import connect
 
+from project.client_watch import CLIENT_GONE
 from project.guard import Guard
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from project.guard import Receive, Send
 
 DEADLINE = 20.0
+#: Where the application answers for as long as somebody takes it, in pieces of this size.
+ENDLESS = "/endless"
+PIECE = bytes(64 * 1024)
 Headers = dict[str, str]
 
 
@@ -32,6 +36,8 @@ class EchoApplication:
     seen: list[str] = field(default_factory=list)
     body_lengths: list[int] = field(default_factory=list)
     lifespans: int = 0
+    #: Answers without an end that were ended because nobody took them.
+    given_up: int = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -56,12 +62,21 @@ class EchoApplication:
             length += len(message.get("body", b""))
             more = message.get("more_body", False)
         self.body_lengths.append(length)
+        if scope["path"] == ENDLESS:
+            await self._endless(scope, send)
+            return
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         answer = {"length": length, "content-length": headers.get("content-length")}
         payload = json.dumps(answer).encode()
         headers_out = [(b"content-length", str(len(payload)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers_out})
         await send({"type": "http.response.body", "body": payload})
+
+    async def _endless(self, scope: MutableMapping[str, Any], send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not scope[CLIENT_GONE].is_set():
+            await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+        self.given_up += 1
 
 
 @dataclass(frozen=True)
@@ -130,10 +145,15 @@ def serving(
     local_mode: bool = True,
     allowed_hosts: tuple[str, ...] = (),
     body_seconds: float = 30,
+    send_seconds: float = 30,
 ) -> Iterator[Served]:
     application = EchoApplication()
     guard = Guard(
-        application, allowed_hosts=allowed_hosts, local_mode=local_mode, body_seconds=body_seconds
+        application,
+        allowed_hosts=allowed_hosts,
+        local_mode=local_mode,
+        body_seconds=body_seconds,
+        send_seconds=send_seconds,
     )
     config = uvicorn.Config(
         guard,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from project.client_watch import ClientWatch
+import pytest
+
+from project.client_watch import LEAST_RATE, ClientWatch
+from tests.hasty_loop import HastyLoop, let_pass
 
 PATIENT = 60.0
 
@@ -52,6 +55,30 @@ async def test_a_client_that_stands_still_is_given_up() -> None:
         server.takes.set()
         await watch.send({"type": "http.response.body"})
     assert server.sent == []
+
+
+class SlowServer(Server):
+    """Its client takes a second for each message."""
+
+    async def send(self, message: Any) -> None:
+        await asyncio.sleep(0)
+        let_pass(1.0)
+        await super().send(message)
+
+
+@pytest.mark.parametrize(
+    ("size", "taken"), [(LEAST_RATE, 500), (LEAST_RATE // 2, 120), (1, 61)], ids=str
+)
+def test_a_client_has_to_take_so_much_a_second_on_the_whole(size: int, taken: int) -> None:
+    async def download() -> int:
+        server = SlowServer()
+        async with ClientWatch(server.receive, server.send, seconds=PATIENT) as watch:
+            for _ in range(500):
+                await watch.send({"type": "http.response.body", "body": bytes(size)})
+        return len(server.sent)
+
+    with asyncio.Runner(loop_factory=HastyLoop) as runner:
+        assert runner.run(download()) == pytest.approx(taken, abs=2)
 
 
 async def test_the_end_of_the_application_ends_the_watch() -> None:

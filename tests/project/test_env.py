@@ -89,6 +89,7 @@ def test_given_values_are_read(read: Read, tmp_path: Path) -> None:
     [
         ("AUTH_MODE", "open"),
         ("ALLOWED_HOSTS", "agents.example.com"),
+        *(("TRUSTED_PROXIES", it) for it in ("*", "proxy", "10.0.0.1/8", "0.0.0.0/0", "::/0")),
         ("EXECUTOR", "celery"),
         ("EXECUTOR", "procrastinate"),
         ("RUNTIME", "docker"),

@@ -10,7 +10,15 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from project.guard import MAX_BODY_BYTES
-from tests.project.guarded_server import DEADLINE, Headers, Served, read_answer, serving
+from tests.project.guarded_server import (
+    DEADLINE,
+    ENDLESS,
+    Headers,
+    Served,
+    read_answer,
+    serving,
+)
+from tests.waiting import until_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,3 +260,15 @@ def test_a_body_that_does_not_arrive_never_reaches_the_application() -> None:
         )
         assert read_answer(connection)[0] == 408
         assert served.application.seen == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("sent", [b"", b"x"], ids=["no body", "a body"])
+def test_an_answer_that_nobody_takes_is_given_up(method: str, sent: bytes) -> None:
+    head = f"{method} {ENDLESS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sent)}\r\n\r\n"
+    with (
+        serving(send_seconds=0.3) as served,
+        socket.create_connection(("127.0.0.1", served.port), timeout=DEADLINE) as connection,
+    ):
+        connection.sendall(head.encode() + sent)
+        until_true(lambda: served.application.given_up == 1)

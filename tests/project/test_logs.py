@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.databases import ROOT
 from tests.scripted_llm import ScriptedLLMServer, error, text
-from tests.serving import Client, Server
+from tests.serving import Client, Server, free_port
 from tests.waiting import until_true
 
 
@@ -67,3 +72,19 @@ async def test_what_a_turn_logs_names_its_conversation(
         )
     finally:
         llm.title_answer = text("A fine title")
+
+
+def test_a_start_that_fails_says_why_under_any_server(tmp_path: Path) -> None:
+    (tmp_path / "sweeping.lock").mkdir()
+    started = subprocess.run(  # noqa: S603  # our own command line
+        [sys.executable, "-m", "uvicorn", "project.asgi:application", "--port", str(free_port())],
+        cwd=ROOT,
+        env={"PATH": os.defpath, "DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert started.returncode != 0
+    assert "start_failed" in started.stderr
+    assert "sweeping.lock cannot be opened" in started.stderr

@@ -18,7 +18,7 @@ from conversations.management.operator_command import (
     duration,
 )
 from conversations.services.cleanup import tombstone_clear, tombstones
-from conversations.services.presence import is_swept
+from conversations.services.presence import is_swept, presence_check
 from conversations.services.purging import Old, Purge, batch_delete, old_conversations
 from settings_app.models import User
 
@@ -53,6 +53,7 @@ class Command(OperatorCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         """Delete, then clear away where nobody else does; exit code 1 where something is left."""
+        presence_check()
         purge = Purge(
             before=timezone.now() - options["older_than"],
             owner_id=_owner_id(options["owner"]),

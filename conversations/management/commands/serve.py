@@ -13,10 +13,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
 from conversations.checks import SANDBOX
+from conversations.exceptions import DataDirError
 from conversations.management.readiness import database_check, settings_check
+from conversations.services.presence import presence_check
 
 #: Seconds that open requests get when the server is told to end.
 SHUTDOWN_SECONDS = 5
+#: Seconds that the kernel keeps a connection whose other side takes nothing of what is sent: longer
+#: than project/guard.py and stream/server.py wait.
+STALLED_SECONDS = 120.0
 #: Connections that may wait to be accepted.
 BACKLOG = 2048
 _APPLICATION = "project.asgi.application"
@@ -31,6 +36,29 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def listener_open(
+    host: str, port: int, *, stalled_seconds: float = STALLED_SECONDS
+) -> socket.socket:
+    """Take the address before anything runs. Raises CommandError where it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named, not left to the default: asyncio sends small answers at once (TCP_NODELAY) only
+    # where it sees this. Without it each request on a kept connection takes 40 ms longer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections have it from the listener. Who is closed while he reads nothing would else stay
+    # open, with all that waits for him, for as long as he likes.
+    milliseconds = int(stalled_seconds * 1000)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        message = f"Cannot listen on {host}:{port}: {error}. Choose another --port."
+        raise CommandError(message) from error
+    return listener
+
+
 class Command(BaseCommand):
     """Serve the API, the event stream and the agent loops."""
 
@@ -42,23 +70,6 @@ class Command(BaseCommand):
         """Take the address."""
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=3000)
-
-    @staticmethod
-    def _listen(host: str, port: int) -> socket.socket:
-        """Take the address before anything runs. Raises CommandError where it cannot be had."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # Named, not left to the default: asyncio sends small answers at once (TCP_NODELAY) only
-        # where it sees this. Without it each request on a kept connection takes 40 ms longer.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(BACKLOG)
-        except (OSError, OverflowError) as error:
-            listener.close()
-            message = f"Cannot listen on {host}:{port}: {error}. Choose another --port."
-            raise CommandError(message) from error
-        return listener
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check what would fail later, then serve until told to end."""
@@ -72,8 +83,12 @@ class Command(BaseCommand):
             raise CommandError(message)
         for warning in settings_check(fatal={SANDBOX}):
             self.stderr.write(warning)
+        try:
+            presence_check()
+        except DataDirError as error:
+            raise CommandError(str(error)) from error
         database_check()
-        listener = self._listen(host, port)
+        listener = listener_open(host, port)
         self.stdout.write(f"Handrail listens on http://{host}:{port}")
         self.stdout.flush()
         config = uvicorn.Config(
