@@ -6,7 +6,9 @@ import asyncio
 import re
 import socket
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -105,9 +107,16 @@ class Resolver(Protocol):
         """Ask now; may raise OSError or UnicodeError."""
 
 
+#: Of their own: names that nobody answers for would take the threads that others need.
+_RESOLVERS: Final = ThreadPoolExecutor(16, thread_name_prefix="resolve")
+_RESOLVE_SECONDS: Final = 10.0
+
+
 async def system_resolve(host: str, port: int) -> Sequence[str]:
-    """Ask what every client on this machine asks."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """Ask what every client on this machine asks. Raises TimeoutError after ten seconds."""
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    async with asyncio.timeout(_RESOLVE_SECONDS):
+        found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, ask)
     return [str(entry[4][0]) for entry in found]
 
 

@@ -71,6 +71,8 @@ class OutboundCall:
             self._refuse(PROXIED)
         try:
             found = await self._resolve(host, port) if host else ()
+        except TimeoutError:
+            raise  # who asked would wait as long again
         except (OSError, UnicodeError):
             return  # what the call makes of it is told as of any name that does not exist
         addresses = {unwrapped(ip_address(text.partition("%")[0])) for text in found}

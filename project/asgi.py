@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import socketio
 import structlog
@@ -36,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 #: Requests that Django handles at once: a slow one must not hold up the others.
 WSGI_THREADS = 32
+#: Threads for what the event loop hands over: histories, workspaces, look-ups of names. The
+#: default, four more than there are cores, is taken by a few slow names.
+ASIDE_THREADS = 64
 #: When the LLM library is loaded where nobody asked for it yet: it takes seconds of CPU, which a
 #: start leaves to those who wait for it.
 WARM_UP_AFTER_SECONDS = 10.0
@@ -73,6 +77,9 @@ class _Lifespan:
             raise
 
     async def _start(self) -> None:
+        asyncio.get_running_loop().set_default_executor(
+            ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="aside")
+        )
         resources = _resources(self._titles)
         await asyncio.to_thread(resources.runtimes.check)
         loading = threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True)

@@ -13,7 +13,8 @@ from typing import Final
 #: What Python, the C library, libpq, TLS and HTTP clients need. Our own settings were read before.
 _KEPT: Final = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|TZ(DIR)?|LANG(UAGE)?|LC_\w+|TMPDIR|TEMP|TMP|VIRTUAL_ENV"
-    r"|PYTHON\w*|DJANGO_SETTINGS_MODULE|PG\w+|SSL_CERT_(FILE|DIR)|(HTTPS?|ALL|NO)_PROXY",
+    r"|PYTHON\w*|DJANGO_SETTINGS_MODULE|(PG|KRB5)\w+|RES_OPTIONS|SSL_CERT_(FILE|DIR)"
+    r"|(HTTPS?|ALL|NO)_PROXY",
     re.IGNORECASE,
 )
 #: Files and addresses that an SDK would ask next.
@@ -21,6 +22,9 @@ _INSTEAD: Final = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
+    "GITHUB_COPILOT_TOKEN_DIR": os.devnull,
+    "CHATGPT_TOKEN_DIR": os.devnull,
+    "XAI_OAUTH_TOKEN_DIR": os.devnull,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import os
 import threading
@@ -29,6 +30,18 @@ _ENVIRONMENT: Final = {
 }
 #: Sent where a server is named but no key: given none, litellm would send that server our own.
 _NO_KEY: Final = "no-key"
+#: Providers whose answers do not come by httpx, where they are judged, or who log in by files of
+#: the operator's home.
+_UNJUDGED: Final = ("aiohttp_openai/", "github_copilot/", "chatgpt/", "xai_oauth/")
+_NOT_FOR_USERS: Final = (
+    "this provider is not for servers of many users; take an address of OpenAI's kind, with "
+    "openai/ before the model's name"
+)
+#: Bytes. Each event of an answer keeps the answer.
+_LONGEST_KEPT: Final = 16 * 1024 * 1024
+#: US dollars, and tokens, that one answer can have cost; what says more is not believed.
+_MOST_DOLLARS: Final = 1_000.0
+_MOST_TOKENS: Final = 1_000_000_000
 #: Seconds.
 _ASIDE_TIMEOUT: Final = 5.0
 
@@ -81,9 +94,8 @@ class LiteLLMClient:
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]
     ) -> LLMResponse:
         """Give one answer within `timeout` seconds. Raises LLMError only."""
-        if self._outbound is not None and "://" in self._model:
-            # Some providers take an address from there, and none is looked at before it is used.
-            raise self._failures.not_sent(URL_IN_MODEL)
+        if self._outbound is not None:
+            self._check_model()
         call = OutboundCall(self._outbound, resolve=self._resolve)
         with bounded_answer() as bound:
             try:
@@ -98,6 +110,13 @@ class LiteLLMClient:
                 failure = self._failure(error, call.refusal_behind(error), bound.refusal)
         # Raised here, without the original as its context: that one's text may hold the API key.
         raise failure
+
+    def _check_model(self) -> None:
+        if "://" in self._model:
+            # Some providers take an address from there, and none is looked at before it is used.
+            raise self._failures.not_sent(URL_IN_MODEL)
+        if self._model.startswith(_UNJUDGED):
+            raise self._failures.not_sent(_NOT_FOR_USERS)
 
     def _failure(self, error: Exception, not_sent: str, not_read: str) -> LLMError:
         if not_sent:
@@ -131,19 +150,25 @@ class LiteLLMClient:
             raise self._failures.unreadable(detail="it has no choices")
         raw = recorded_form(answer, messages)
         message = raw["choices"][0]["message"]
+        calls = message["tool_calls"] or ()
+        if len(calls) * len(json.dumps(raw)) > _LONGEST_KEPT:
+            reason = f"it asks for {len(calls)} tools in too many words"
+            raise self._failures.not_read(reason)
         return LLMResponse(
             response_id=raw["id"],
             content=message["content"],
-            tool_calls=tuple(_tool_call(call) for call in message["tool_calls"] or ()),
+            tool_calls=tuple(_tool_call(call) for call in calls),
             usage=_usage(raw["usage"], self._cost(litellm, response)),
             raw=raw,
         )
 
     def _cost(self, litellm: Any, response: Any) -> float | None:
         try:
-            return float(litellm.completion_cost(completion_response=response, model=self._model))
+            cost = float(litellm.completion_cost(completion_response=response, model=self._model))
         except Exception:  # noqa: BLE001  # it raises a plain Exception where it knows no price
             return None
+        # Some providers name it themselves.
+        return cost if 0 <= cost <= _MOST_DOLLARS else None
 
 
 def _load() -> Any:
@@ -222,11 +247,19 @@ def _tool_call(call: Mapping[str, Any]) -> ToolCall:
 def _usage(usage: Mapping[str, Any], cost: float | None) -> Usage:
     details = usage.get("prompt_tokens_details") or {}
     return Usage(
-        prompt_tokens=usage.get("prompt_tokens") or 0,
-        completion_tokens=usage.get("completion_tokens") or 0,
-        cache_read_tokens=details.get("cached_tokens") or usage.get("cache_read_input_tokens") or 0,
-        cache_write_tokens=details.get("cache_creation_tokens")
-        or usage.get("cache_creation_input_tokens")
-        or 0,
+        prompt_tokens=_tokens(usage.get("prompt_tokens")),
+        completion_tokens=_tokens(usage.get("completion_tokens")),
+        cache_read_tokens=_tokens(
+            details.get("cached_tokens") or usage.get("cache_read_input_tokens")
+        ),
+        cache_write_tokens=_tokens(
+            details.get("cache_creation_tokens") or usage.get("cache_creation_input_tokens")
+        ),
         cost=cost,
     )
+
+
+def _tokens(number: object) -> int:
+    """Take what can be a number of tokens, else none: a server may say anything."""
+    is_one = isinstance(number, int | float) and 0 <= number <= _MOST_TOKENS
+    return int(number) if is_one else 0  # type: ignore[call-overload]

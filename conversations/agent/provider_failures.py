@@ -14,6 +14,7 @@ from conversations.agent.llm import LLMError, LLMErrorKind
 
 _MASK: Final = "******"
 _LONGEST_DETAIL: Final = 300
+_LONGEST_TOLD: Final = 4_000
 #: Seconds. A provider that asks for more is one whose turn had better end.
 _LONGEST_RETRY_AFTER: Final = 120.0
 _LONGEST_CHAIN: Final = 10
@@ -132,8 +133,10 @@ class ProviderFailures:
     def _masked(self, text: str) -> str:
         for form in {self.api_key, repr(self.api_key)[1:-1]} - {""}:
             text = text.replace(form, _MASK)
+        # A provider may say megabytes. What follows is not shown anyhow.
+        text = text[:_LONGEST_TOLD]
         # Providers echo a key by its two ends, with stars between them.
-        return re.sub(r"[\w.-]*\*{3,}[\w.*-]*", _MASK, text)
+        return re.sub(r"(?<![\w.-])[\w.-]{0,80}\*{3,}[\w.*-]{0,80}", _MASK, text)
 
 
 def _diagnosis(error: Exception) -> tuple[LLMErrorKind, str | None]:

@@ -105,3 +105,13 @@ async def test_an_address_in_a_models_name_is_not_asked(
     with pytest.raises(LLMError, match="was not sent: the model's name holds an address"):
         await llm.complete(HELLO, [])
     assert provider.requests == []
+
+
+@pytest.mark.parametrize("model", ["aiohttp_openai/m", "github_copilot/m", "chatgpt/m"])
+async def test_providers_that_cannot_be_watched_are_refused_to_users(
+    provider: ScriptedLLMServer, model: str
+) -> None:
+    llm = LiteLLMClient(model=model, api_key=KEY, base_url=provider.base_url, outbound=LOOPBACK)
+    with pytest.raises(LLMError, match="was not sent: this provider is not for servers of many"):
+        await llm.complete(HELLO, [])
+    assert provider.requests == []
