@@ -98,6 +98,9 @@ class Position:
             self.unsettled[event.event_id] = event
         if event.source is EventSource.AGENT:
             self.agent_actions += 1
+            if self.agent_actions <= self._replay_length:
+                # What was recorded is not what the agent does of itself.
+                self.begun_at = len(self.events) - 1
             self.rest_after_answer = _rest_after(body)
         elif isinstance(body, MessageAction) and event.seen_event_id is None:
             # A message that carries seen_event_id comes from a recording, which answers it itself.

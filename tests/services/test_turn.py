@@ -195,9 +195,10 @@ async def test_the_iteration_limit_pauses_and_a_message_starts_the_count_anew(
 @pytest.mark.parametrize(
     "again",
     [
-        [calls(("execute_bash", {"command": "same"}), content="Once more."), run("same")] * 2,
-        [run("one"), run("two")] * 3,
-        [calls(("no_such_tool", {}))] * 4,
+        [calls(("execute_bash", {"command": "same"}), content="Once more."), run("same")] * 4,
+        [run("one"), run("two")] * 6,
+        [calls(("no_such_tool", {}))] * 8,
+        [calls(("think", {"thought": "a"}), ("think", {"thought": "b"}))] * 8,
     ],
 )
 async def test_an_agent_that_repeats_itself_is_paused_and_a_message_helps_it_on(
@@ -214,9 +215,20 @@ async def test_an_agent_that_repeats_itself_is_paused_and_a_message_helps_it_on(
     await sound(conversation)
 
 
-async def test_what_differs_is_no_repetition(turns: Turns, conversation_of: Make) -> None:
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [*[run("same")] * 7, run("other"), *[run("same")] * 7],
+        # All refused, each for itself; and all in one answer.
+        [calls(("no_such_tool", {"number": number})) for number in range(9)],
+        [calls(*[("no_such_tool", {})] * 9)],
+        [calls(*[("think", {"thought": str(number)}) for number in range(70)])] * 2,
+    ],
+)
+async def test_what_differs_is_no_repetition(
+    turns: Turns, conversation_of: Make, steps: list[LLMResponse]
+) -> None:
     conversation = await create(conversation_of)()
-    steps = [run("same")] * 3 + [run("other")] + [run("same")] * 3 + [run("other"), run("third")]
     await turns(*steps, finish()).run_all(conversation.pk)
     assert (await read(conversation))[-1] == "state finished"
 
