@@ -17,6 +17,8 @@ from socketio.exceptions import SocketIOError
 #: Seconds that one request may take: a frozen process never answers.
 _PATIENCE: Final = 3.0
 _PAUSE: Final = 0.1
+#: Seconds without any answer, after which nobody answers any more.
+_LONGEST: Final = 120.0
 
 
 class Api:
@@ -31,7 +33,14 @@ class Api:
         return f"http://127.0.0.1:{random.choice(self._ports)}"  # noqa: S311  # no secret
 
     async def ok(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """Ask until a 200 comes; whoever stores anything names an Idempotency-Key."""
+        """Ask until a 200 comes; whoever stores anything names an Idempotency-Key.
+
+        Raises TimeoutError where none comes in two minutes.
+        """
+        async with asyncio.timeout(_LONGEST):
+            return await self._ask(method, path, body, headers)
+
+    async def _ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
         while True:
             try:
                 async with self._session.request(

@@ -39,6 +39,12 @@ class Member:
         return self._process.pid if self._process else 0
 
     @property
+    def log_tail(self) -> str:
+        """Give the last line that it wrote."""
+        lines = self._log.read_text(errors="replace").split("\n") if self._log.exists() else []
+        return next((line for line in reversed(lines) if line.strip()), "")
+
+    @property
     def is_alive(self) -> bool:
         """Whether it has a process that has not ended."""
         return self._process is not None and self._process.poll() is None
@@ -119,11 +125,3 @@ class Fleet:
         """End all, at once."""
         for member in self.members:
             member.kill()
-
-    def revive(self) -> None:
-        """Start what has ended by itself, let go on what is frozen."""
-        for member in self.members:
-            if member.is_frozen:
-                member.thaw()
-            if not member.is_alive:
-                member.start()

@@ -14,7 +14,8 @@ _MOST_NAMED = 5
 
 def total_findings(report: Report) -> int:
     """Count all that is wrong."""
-    return sum(len(_found(report, word)) for word in _WORDS) + bool(report.insane)
+    found = sum(len(_found(report, word)) for word in _WORDS)
+    return found + len(report.deaths) + bool(report.insane)
 
 
 def report_text(report: Report) -> str:
@@ -29,13 +30,14 @@ def report_text(report: Report) -> str:
         f"| events | {sum(len(task.log) for task in report.tasks)} |",
         f"| commands carried out | {sum(len(task.effects) for task in report.tasks)} |",
         *(f"| {word} | {len(_found(report, word))} |" for word in _WORDS),
+        f"| processes that ended by themselves | {len(report.deaths)} |",
         f"| recovery after kill -9, p50 / p95 / max | {_percentiles(report.recoveries)} |",
         f"| end after SIGTERM, p50 / p95 / max | {_percentiles(report.drains)} |",
         f"| sanity_check | {'found something' if report.insane else 'clean'} |",
     ]
     for word in _WORDS:
         lines += [f"{word}: {found}" for found in _found(report, word)[:_MOST_NAMED]]
-    return "\n".join([*lines, report.insane, ""])
+    return "\n".join([*lines, *report.deaths[:_MOST_NAMED], report.insane, ""])
 
 
 def _found(report: Report, word: str) -> list[str]:

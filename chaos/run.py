@@ -58,6 +58,8 @@ class Report:
     tasks: list[Task] = field(default_factory=list)
     recoveries: list[float] = field(default_factory=list)
     drains: list[float] = field(default_factory=list)
+    #: Processes that ended without a blow.
+    deaths: list[str] = field(default_factory=list)
     seconds: float = 0.0
     #: What `sanity_check` says of the stored data; "" where all is well.
     insane: str = ""
@@ -182,7 +184,8 @@ class _Run:
             if step.blow is Blow.KILL:
                 await asyncio.wait([blow])
         await asyncio.gather(*away)
-        self._fleet.revive()
+        for member in self._fleet.members:
+            self._check_alive(member)
 
     async def _victim(self, step: Step) -> Member:
         """Choose one that stands: most blows fall on those that run turns."""
@@ -191,10 +194,15 @@ class _Run:
             standing = [member for member in among if not member.is_hit]
             if standing:
                 member = standing[int(step.at * 1000) % len(standing)]
-                if not member.is_alive:  # it has ended by itself, which is told by its log
-                    member.start()
+                self._check_alive(member)
                 return member
             await asyncio.sleep(0.05)
+
+    def _check_alive(self, member: Member) -> None:
+        """Note what has ended by itself, and start it again."""
+        if not member.is_alive:
+            self._report.deaths.append(f"{member.name} ended by itself: {member.log_tail}")
+            member.start()
 
     async def _hit(self, step: Step, member: Member) -> None:
         self._report.blows[step.blow] += 1

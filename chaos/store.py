@@ -51,10 +51,13 @@ class SQLiteStore:
     def restart(self) -> None:
         """Do nothing: it has no process of its own."""
 
-    def rows(self, statement: str) -> list[Sequence[Any]]:
-        """Ask the file."""
-        with closing(sqlite3.connect(self._file, timeout=5)) as connection:
-            return connection.execute(statement).fetchall()
+    def rows(self, statement: str) -> list[Sequence[Any]] | None:
+        """Ask the file; None while it cannot be read."""
+        try:
+            with closing(sqlite3.connect(self._file, timeout=5)) as connection:
+                return connection.execute(statement).fetchall()
+        except sqlite3.OperationalError:
+            return None
 
 
 class PostgreSQLStore:

@@ -96,6 +96,16 @@ class Task:
         file = data_dir / "workspaces" / self.conversation_id / "effects"
         self.effects = file.read_text().split() if file.exists() else []
 
+    @property
+    def state(self) -> str:
+        """Give the last state of the log, "" where there is none."""
+        states = [
+            str(event["extras"]["agent_state"])
+            for event in self.log
+            if event.get("observation") == "agent_state_changed"
+        ]
+        return states[-1] if states else ""
+
     async def _wait_until_seen(self, follower: Follower) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LONGEST):
@@ -114,9 +124,12 @@ class Task:
             if e.get("observation") == "run" and e["cause"] in actions
         ]
         dense = list(range(len(ids)))
+        asked = [str(a["args"].get("command", "")).split()[1:2] for a in actions.values()]
+        wanted = [[f"{self.mark}-{n}"] for n in range(COMMANDS * max(1, len(self.accepted)))]
         return {
             "lost": [
                 *(f"message {text!r}" for text in self.accepted if text not in texts),
+                *(f"command {key[0]}" for key in wanted if key not in asked),
                 *(f"effect {key}" for key in done if key not in self.effects),
                 *(f"event {n} for the client" for n in dense if n not in self.seen),
                 *(["a number of the log"] if ids != dense else []),
@@ -128,5 +141,5 @@ class Task:
             ],
             "repeated effects": [k for k in set(self.effects) if self.effects.count(k) > 1],
             "open actions": [str(n) for n in actions if settled.count(n) != 1],
-            "stuck": [] if self.rested else ["it did not come to rest"],
+            "stuck": [] if self.rested and self.state == "finished" else [self.state or "no log"],
         }

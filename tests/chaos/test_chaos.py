@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.conf import settings
 
+from chaos.fleet import ROOT
 from chaos.plan import steps
 from chaos.report import report_text, total_findings
 from chaos.run import Report, Settings, chaos_run
 from chaos.store import programs_find
-from chaos.task import Task
+from chaos.task import COMMANDS, Task
 
 SHORT = Settings(
     database="sqlite",
@@ -43,24 +47,42 @@ def test_thirty_kills_lose_double_and_repeat_nothing() -> None:
     assert len(report.tasks) >= SHORT.active
 
 
+def whole_log() -> list[dict[str, Any]]:
+    """Give the log of a task that ran as it should."""
+    log: list[dict[str, Any]] = [
+        {"action": "message", "args": {"content": "Begin. [chaos 7]"}},
+        *(
+            event
+            for number in range(COMMANDS)
+            for event in (
+                {"action": "run", "args": {"command": f"echo 7-{number} >> effects"}},
+                {"observation": "run", "cause": 1 + 2 * number},
+            )
+        ),
+        {"observation": "agent_state_changed", "extras": {"agent_state": "finished"}},
+    ]
+    return [{**event, "id": number} for number, event in enumerate(log)]
+
+
+LOG = whole_log()
+KEYS = [f"7-{number}" for number in range(COMMANDS)]
+
+
 def sound(**changes: Any) -> Task:
     """Give a task whose log and effects are as they should be, but for what is named."""
-    log: list[dict[str, Any]] = [
-        {"id": 0, "action": "message", "args": {"content": "Begin. [chaos 7]"}},
-        {"id": 1, "action": "run", "args": {"command": "echo 7-0 >> effects"}},
-        {"id": 2, "observation": "run", "cause": 1},
-    ]
     whole = {
         "accepted": ["Begin. [chaos 7]"],
-        "log": log,
-        "seen": [0, 1, 2],
-        "effects": ["7-0"],
+        "log": LOG,
+        "seen": [event["id"] for event in LOG],
+        "effects": KEYS,
         "rested": True,
     }
     return Task(mark="7", messages=1, **{**whole, **changes})
 
 
-LOG = sound().log
+def without(*ids: int) -> list[dict[str, Any]]:
+    """Give the log without some of its events."""
+    return [event for event in LOG if event["id"] not in ids]
 
 
 @pytest.mark.parametrize(
@@ -68,19 +90,22 @@ LOG = sound().log
     [
         ({"accepted": ["Begin. [chaos 7]", "Go on. [chaos 7]"]}, "lost"),
         ({"seen": [0, 2]}, "lost"),
-        ({"effects": []}, "lost"),
-        ({"log": [LOG[0], {**LOG[1], "id": 2}, {**LOG[2], "id": 3, "cause": 2}]}, "lost"),
-        ({"log": [LOG[0], {**LOG[0], "id": 1}]}, "doubled"),
+        ({"effects": KEYS[1:]}, "lost"),
+        ({"log": without(3)}, "lost"),
+        ({"log": without(1, 2)}, "lost"),
+        ({"log": [*LOG, {**LOG[0], "id": len(LOG)}]}, "doubled"),
         ({"seen": [0, 1, 1, 2]}, "doubled"),
         ({"seen": [0, 2, 1]}, "doubled"),
-        ({"effects": ["7-0", "7-0"]}, "repeated effects"),
-        ({"log": LOG[:2]}, "open actions"),
-        ({"log": [*LOG, {**LOG[2], "id": 3}]}, "open actions"),
+        ({"effects": [*KEYS, "7-0"]}, "repeated effects"),
+        ({"log": without(2)}, "open actions"),
+        ({"log": [*LOG, {**LOG[2], "id": len(LOG)}]}, "open actions"),
         ({"rested": False}, "stuck"),
+        ({"log": [*LOG[:-1], {**LOG[-1], "extras": {"agent_state": "error"}}]}, "stuck"),
+        ({"log": []}, "stuck"),
     ],
 )
 def test_what_is_wrong_is_found(changes: dict[str, Any], word: str) -> None:
-    assert sound().findings()[word] == []
+    assert not any(sound().findings().values())
     assert sound(**changes).findings()[word]
     report = Report(SHORT, tasks=[sound(**changes)])
     assert total_findings(report)
@@ -89,6 +114,21 @@ def test_what_is_wrong_is_found(changes: dict[str, Any], word: str) -> None:
 
 def test_what_sanity_check_finds_counts_too() -> None:
     assert total_findings(Report(SHORT, insane="event 3 is missing")) == 1
+    assert total_findings(Report(SHORT, deaths=["worker-0 ended by itself: no such command"])) == 1
+
+
+def test_the_command_says_what_it_takes() -> None:
+    done = subprocess.run(  # our own command line
+        [sys.executable, "-m", "chaos", "--database", "sqlite", "--workers", "2"],
+        cwd=ROOT,
+        env={"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "SQLite is for one process" in done.stderr
 
 
 def test_a_seed_gives_the_same_blows_again() -> None:
