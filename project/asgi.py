@@ -18,6 +18,7 @@ from project.wsgi import application as django_application
 
 # isort: split
 from conversations.agent.litellm_client import clients_close, warm_up
+from conversations.bus import get_bus
 from conversations.executors.in_process import InProcessExecutor
 from conversations.runtime.local import LocalRuntimeProvider
 from conversations.services.lease_keeper import LeaseKeeper
@@ -78,6 +79,7 @@ class _Lifespan:
         loading = threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True)
         self._warm_up = asyncio.get_running_loop().call_later(WARM_UP_AFTER_SECONDS, loading.start)
         await self._titles.start()
+        await get_bus().start()
         self._executor = InProcessExecutor(resources)
         await self._executor.start()
         # What is loaded by now stays: no collection need walk it again, and hold up a request.
@@ -92,6 +94,7 @@ class _Lifespan:
             if self._executor is not None:
                 await self._executor.stop()
         finally:
+            await get_bus().stop()
             await self._titles.stop()
             await clients_close()
 

@@ -115,7 +115,7 @@ class Sweep:
             seen |= await in_db_thread(pulses, watched[start : start + BATCH])
         for conversation_id in watched:
             if self._pulses.get(conversation_id) != seen.get(conversation_id):
-                bus.publish(conversation_id)
+                bus.wake(conversation_id)
         self._pulses = seen
 
     async def _clear(self) -> None:
