@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import socket
-import threading
+from typing import TYPE_CHECKING
 
 import socketio
 import structlog
@@ -17,13 +15,11 @@ from django.conf import settings
 from project.wsgi import application as django_application
 
 # isort: split
-from conversations.agent.litellm_client import clients_close, warm_up
+from conversations.agent.litellm_client import clients_close
 from conversations.bus import get_bus
 from conversations.executors.in_process import InProcessExecutor
-from conversations.runtime.local import LocalRuntimeProvider
-from conversations.services.lease_keeper import LeaseKeeper
+from conversations.services.sweep_runs import process_name
 from conversations.services.titles import TitleMaker
-from conversations.services.turns import TurnResources
 from conversations.stream.server import LOGIN_SECONDS, Stream
 from conversations.stream.transport import Transports
 from project.guard import Guard
@@ -32,28 +28,15 @@ from project.metrics import metrics_begin
 from project.proxies import TrustedProxies
 from project.request_metrics import RequestMetrics
 from project.server_environment import environment_narrow
+from project.turns import turn_resources, warm_up_later
+
+if TYPE_CHECKING:
+    from conversations.executors.turn_queue import TurnQueue
 
 log = structlog.get_logger(__name__)
 
 #: Requests that Django handles at once: a slow one must not hold up the others.
 WSGI_THREADS = 32
-#: When the LLM library is loaded where nobody asked for it yet: it takes seconds of CPU, which a
-#: start leaves to those who wait for it.
-WARM_UP_AFTER_SECONDS = 10.0
-
-
-def _resources(titles: TitleMaker) -> TurnResources:
-    return TurnResources(
-        runtimes=LocalRuntimeProvider(
-            command_timeout=settings.SANDBOX_TIMEOUT,
-            close_delay=settings.SANDBOX_CLOSE_DELAY,
-            network=settings.SANDBOX_NETWORK,
-        ),
-        llm_for=llm_for,
-        titles=titles,
-        keeper=LeaseKeeper(),
-        process=f"{socket.gethostname()[:64]}:{os.getpid()}",
-    )
 
 
 class _Lifespan:
@@ -61,11 +44,21 @@ class _Lifespan:
 
     def __init__(self) -> None:
         self._titles = TitleMaker(llm_for=llm_for)
-        self._executor: InProcessExecutor | None = None
+        self._executor: InProcessExecutor | TurnQueue | None = None
         self._warm_up: asyncio.TimerHandle | None = None
 
+    async def _make_executor(self) -> InProcessExecutor | TurnQueue:
+        if settings.EXECUTOR == "procrastinate":
+            # Only where it is used: its library takes a while to load.
+            from conversations.executors.turn_queue import TurnQueue
+
+            return TurnQueue(process=process_name())
+        resources = turn_resources(self._titles)
+        await asyncio.to_thread(resources.runtimes.check)
+        return InProcessExecutor(resources)
+
     async def start(self) -> None:
-        """Run what is wanted; soon load the LLM library aside, so that the first task need not."""
+        """Run what is wanted, or look after the listeners where workers run it."""
         try:
             await self._start()
         except Exception:
@@ -74,13 +67,10 @@ class _Lifespan:
             raise
 
     async def _start(self) -> None:
-        resources = _resources(self._titles)
-        await asyncio.to_thread(resources.runtimes.check)
-        loading = threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True)
-        self._warm_up = asyncio.get_running_loop().call_later(WARM_UP_AFTER_SECONDS, loading.start)
+        self._executor = await self._make_executor()
+        self._warm_up = warm_up_later()
         await self._titles.start()
         await get_bus().start()
-        self._executor = InProcessExecutor(resources)
         await self._executor.start()
         # What is loaded by now stays: no collection need walk it again, and hold up a request.
         gc.collect()

@@ -80,6 +80,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "knox",
     "axes",
+    # Before ours, whose queue is its own; its tables are for PostgreSQL only.
+    *(["procrastinate.contrib.django"] if EXECUTOR == "procrastinate" else []),
     "settings_app",
     "conversations",
     # Last: its templates stand behind ours, and its groups need every app's permissions.
@@ -263,5 +265,7 @@ LOGGING: dict[str, Any] = {
         # Its own handlers would print a record twice, or mail it.
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "uvicorn.error": {"filters": ["client_faults"]},
+        # Two lines a job: what a turn does has lines of its own.
+        "procrastinate": {"level": "WARNING"},
     },
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -27,3 +30,9 @@ def backend_end(pid: int) -> None:
     """Cut one connection, as an operator or a restart does."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+
+def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Ask a server's database."""
+    with psycopg.connect(url) as other:
+        return list(other.execute(statement.encode()).fetchall())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 import structlog
@@ -26,8 +27,13 @@ class LeaseKeeper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[UUID, tuple[Claim, TurnControl]] = {}
+        self._also: Callable[[], None] | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def also(self, beat: Callable[[], None]) -> None:
+        """Have `beat` called after each renewal, on that thread and its connection."""
+        self._also = beat
 
     def start(self) -> None:
         """Begin to renew."""
@@ -55,6 +61,8 @@ class LeaseKeeper:
         while not self._stopped.wait(settings.LEASE_SECONDS / RENEWALS_PER_LEASE):
             try:
                 self._renew()
+                if self._also is not None:
+                    self._also()
             except Exception as error:  # noqa: BLE001  # its end would be the end of every lease
                 # The leases run on for a while; the runners stop by their own deadline if need be.
                 log.warning("leases_not_renewed", error=str(error))

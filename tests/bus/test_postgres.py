@@ -24,7 +24,6 @@ from conversations.stream.pump import pump
 from settings_app.models import User
 from tests.commands import operating
 from tests.postgresql import backend_end, backends, needs_postgresql
-from tests.services.doubles import CountingRuntimeProvider
 from tests.waiting import DEADLINE_SECONDS, until
 
 pytestmark = needs_postgresql
@@ -95,8 +94,7 @@ async def test_while_nothing_is_heard_the_poll_serves(resting: Conversation) -> 
     deaf = PostgresBus({"host": "127.0.0.1", "port": 1, "dbname": "none"})
     bus.install(deaf)
     await deaf.start()
-    runtimes = CountingRuntimeProvider()
-    sweep = Sweep(wake=lambda _: None, runtimes=runtimes, process="poller")
+    sweep = Sweep(process="web")
     subscription = deaf.subscribe(resting.pk)
     sweep.start()
     try:

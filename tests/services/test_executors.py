@@ -1,10 +1,10 @@
-"""The in-process executor and its sweep, with real rows and a scripted model."""
+"""What every executor does: the same tests for each kind, with real rows and a scripted model."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ from asgiref.sync import sync_to_async
 from pytest_django import Settings
 
 from conversations.agent.testing import finish, run
-from conversations.executors.in_process import InProcessExecutor
 from conversations.executors.sweep import SWEEP_SECONDS
 from conversations.models import Conversation, EventRecord
 from conversations.services.conversations import conversation_delete
@@ -20,28 +19,14 @@ from conversations.services.messages import message_send
 from conversations.services.transactions import in_db_thread
 from conversations.services.workspaces import workspace_ensure, workspace_path
 from tests.services.doubles import ScriptedTurns
+from tests.services.executing import Executor
 from tests.services.from_async import read
 from tests.services.reading import assert_sound, status
 from tests.waiting import until
 
 Turns = Callable[..., ScriptedTurns]
 Make = Callable[..., Conversation]
-Start = Callable[[ScriptedTurns], "asyncio.Future[InProcessExecutor]"]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    started: list[InProcessExecutor] = []
-
-    async def start_one(process: ScriptedTurns) -> InProcessExecutor:
-        executor = InProcessExecutor(process.resources)
-        await executor.start()
-        started.append(executor)
-        return executor
-
-    yield lambda process: asyncio.ensure_future(start_one(process))
-    for executor in started:
-        await executor.stop()
+Start = Callable[[ScriptedTurns], "asyncio.Future[Executor]"]
 
 
 async def test_it_runs_what_was_wanted_before_it_started(
