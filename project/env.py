@@ -60,6 +60,7 @@ class Deployment:
     sandbox_close_delay: float
     sandbox_network: bool
     lease_seconds: float
+    worker_grace_seconds: float
     max_iterations: int
     max_budget_per_task: float | None
     llm_model: str
@@ -130,6 +131,7 @@ def deployment_read() -> Deployment:
         sandbox_close_delay=_number("SANDBOX_CLOSE_DELAY", 900.0, minimum=0.0),
         sandbox_network=_flag("SANDBOX_NETWORK"),
         lease_seconds=_number("LEASE_SECONDS", 6.0, minimum=0.5),
+        worker_grace_seconds=_number("WORKER_GRACE_SECONDS", 30.0, minimum=0.0),
         max_iterations=_integer("MAX_ITERATIONS", 500),
         max_budget_per_task=(
             _number("MAX_BUDGET_PER_TASK", 0.0, minimum=0.0)

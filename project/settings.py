@@ -34,6 +34,7 @@ SANDBOX_TIMEOUT = _deployment.sandbox_timeout
 SANDBOX_CLOSE_DELAY = _deployment.sandbox_close_delay
 SANDBOX_NETWORK = _deployment.sandbox_network
 LEASE_SECONDS = _deployment.lease_seconds
+WORKER_GRACE_SECONDS = _deployment.worker_grace_seconds
 MAX_ITERATIONS = _deployment.max_iterations
 MAX_BUDGET_PER_TASK = _deployment.max_budget_per_task
 LLM_MODEL = _deployment.llm_model

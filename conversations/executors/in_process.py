@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from conversations import dispatch
-from conversations.executors.runner import STOP_SECONDS, Runner
+from conversations.executors.runner import Runner
 from conversations.services.turns import TurnResources
 
 
@@ -22,6 +22,7 @@ class InProcessExecutor:
         self._runner = Runner(resources, take_up=self._take_up)
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._again: set[UUID] = set()
+        self._is_ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
@@ -31,14 +32,11 @@ class InProcessExecutor:
         self._runner.start()
 
     async def stop(self) -> None:
-        """Run no more turns; those under way hand their leases back for the next process."""
-        self._runner.is_ending = True
+        """Run no more turns; those under way are interrupted and go on in the next process."""
+        self._is_ending = True
         dispatch.install(None)
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        # Whoever ends the one process there is, at a terminal most likely, waits for its end.
+        await self._runner.drain(seconds=0)
         await self._runner.stop()
 
     def request(self, conversation_id: UUID) -> None:
@@ -62,7 +60,7 @@ class InProcessExecutor:
             self._start_turn(conversation_id)
 
     def _start_turn(self, conversation_id: UUID) -> None:
-        if self._runner.is_ending:
+        if self._is_ending:
             return
         if conversation_id in self._tasks:
             self._again.add(conversation_id)

@@ -139,12 +139,12 @@ class ProcrastinateExecutor:
 
     async def stop(self) -> None:
         """Run no more turns; those under way hand their leases back for another worker."""
-        self._runner.is_ending = True
-        self._worker.shutdown_graceful_timeout = 0
         self._worker.stop()  # type: ignore[no-untyped-call]
+        await self._runner.drain(seconds=settings.WORKER_GRACE_SECONDS)
         if self._working is not None:
             await asyncio.wait({self._working}, timeout=STOP_SECONDS)
             self._working.cancel()
+        # Only now: the heartbeat has to last until the last job's end is stored.
         await self._runner.stop()
         await self._app.close_async()
 

@@ -27,6 +27,7 @@ class LeaseKeeper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[UUID, tuple[Claim, TurnControl]] = {}
+        self._winds_up = False
         self._also: Callable[[], None] | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
@@ -49,6 +50,19 @@ class LeaseKeeper:
         """Renew this claim from now on, and tell `control` its deadline, or that it is lost."""
         with self._lock:
             self._held[claim.conversation_id] = (claim, control)
+        if self._winds_up:
+            control.hand_back(now=False)
+
+    def wind_up(self, *, now: bool) -> None:
+        """Ask all turns, and those that begin yet, to hand their leases back. In their event loop.
+
+        `now` as for TurnControl.hand_back.
+        """
+        self._winds_up = True
+        with self._lock:
+            controls = [control for _, control in self._held.values()]
+        for control in controls:
+            control.hand_back(now=now)
 
     def let_go(self, claim: Claim) -> None:
         """Renew this claim no more."""

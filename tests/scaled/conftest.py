@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -33,3 +33,19 @@ def worker(web: Server) -> Iterator[Worker]:
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture
+def start_worker(web: Server) -> Iterator[Callable[..., Worker]]:
+    """Give what starts one more worker; none of them is left."""
+    started: list[Worker] = []
+
+    def start_one(**environment: str) -> Worker:
+        made = Worker(web, **environment)
+        started.append(made)
+        made.start()
+        return made
+
+    yield start_one
+    for made in started:
+        made.kill()

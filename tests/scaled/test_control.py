@@ -1,15 +1,20 @@
-"""What a server is told reaches the runner in a worker process: the real ones, by their doors."""
+"""A server and a worker, real processes: what one is told reaches the other, and both may end."""
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from tests.commands.operating import start
 from tests.log_checks import assert_settled_once
 from tests.postgresql import needs_postgresql
+from tests.scaled.steps import STEPS, append_next, has_lines, lines, observations
 from tests.scripted_llm import ScriptedLLMServer, calls, finish, run
 from tests.serving import Client, Server
 from tests.waiting import until, until_true
@@ -81,3 +86,31 @@ def test_a_worker_says_that_it_is_well(web: Server, worker: Worker) -> None:
 
     until_true(is_well)
     assert web.call("GET", "/ready")[0] == 200
+
+
+async def test_a_server_and_a_worker_that_end_at_once_leave_all_to_others(
+    web: Server, worker: Worker, llm: ScriptedLLMServer, start_worker: Callable[..., Worker]
+) -> None:
+    """As in a deploy; it ends the worker that this module's tests share, so it comes last."""
+    llm.script(append_next, marker="[steps]")
+    ending = Server(web.data_dir, beside=web, EXECUTOR="procrastinate")
+    ending.start()
+    try:
+        conversation_id = ending.create("Do some steps. [steps]")
+        client = Client(ending, conversation_id)
+        await client.connect()
+        await until(partial(has_lines, web, conversation_id, 1))
+        successor = start_worker()
+        ending.signal(signal.SIGTERM)
+        await client.move(web)
+        assert await asyncio.to_thread(worker.stop) == 0
+        await until(ending.has_ended)
+    finally:
+        ending.kill()
+    await client.wait_for_state("finished", seconds=60)
+    assert [e["id"] for e in client.events] == list(range(len(client.events)))
+    assert lines(web, conversation_id) == [str(n) for n in range(STEPS)]
+    assert [o["observation"] for o in observations(web, conversation_id)] == ["run"] * STEPS
+    assert "turn_handed_back" in worker.log
+    assert "Traceback" not in worker.log + successor.log
+    await client.cut()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from asgiref.sync import sync_to_async
+from pytest_django import Settings
 
 from conversations import dispatch
 from conversations.agent.limits import LoopConfig
@@ -75,10 +76,11 @@ def executor_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def start(
-    executor_kind: str, turns: object
+    executor_kind: str, turns: object, settings: Settings
 ) -> AsyncIterator[Callable[[ScriptedTurns], asyncio.Future[Executor]]]:
     """Give what starts an executor; what is enqueued by then waits for it."""
     started: list[Executor] = []
+    settings.WORKER_GRACE_SECONDS = 0
     if executor_kind == "procrastinate":
         from conversations.executors.turn_queue import TurnQueue
 

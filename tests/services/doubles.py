@@ -27,6 +27,7 @@ class CountingRuntime:
         self.effects: list[str] = []
         self.began = asyncio.Event()
         self.let_go = asyncio.Event()
+        self.interrupted_by = ""
         self._interrupted = asyncio.Event()
 
     async def execute(self, action: Action) -> Observation:
@@ -54,8 +55,9 @@ class CountingRuntime:
             interrupted.cancel()
         return 130 if self._interrupted.is_set() else 0
 
-    async def interrupt(self) -> None:
+    async def interrupt(self, why: str) -> None:
         """Make a blocked command return."""
+        self.interrupted_by = why
         self._interrupted.set()
 
     async def close(self) -> None:

@@ -206,3 +206,30 @@ async def test_a_worker_outlives_its_connections_and_its_own_row(
     await until(lambda: is_at_rest(first))
     assert (await read(first))[-1] == "state finished"
     await until(lambda: jobs() == [])
+
+
+async def test_a_worker_that_drains_keeps_its_jobs_until_they_end(
+    start: Start, turns: Turns, conversation_of: Make, settings: Settings
+) -> None:
+    """Many times longer than a worker may be silent, with another one waiting to take over."""
+    settings.WORKER_GRACE_SECONDS = 60
+    conversation = await create(conversation_of)()
+    draining = turns(run("block"), process="draining", keeper_runs=False)
+    executor = await start(draining)
+    await until(draining.runtimes.runtime.began.is_set)
+    [its_job] = await sync_to_async(jobs)()
+    [(beat,)] = await sync_to_async(rows)(BEATS)
+    stopping = asyncio.create_task(executor.stop())
+    successor = turns(finish(), process="successor", keeper_runs=False)
+    await start(successor)
+    silent = "SELECT 1 FROM procrastinate_workers WHERE last_heartbeat > %s + interval '3 s'"
+    await until(lambda: len(rows(silent, beat)) == 2)
+    assert await sync_to_async(jobs)() == [its_job]
+    assert not stopping.done()
+    draining.runtimes.runtime.let_go.set()
+    await stopping
+    await until(lambda: is_at_rest(conversation))
+    assert (await read(conversation)).count("agent<run") == 1
+    assert (await read(conversation))[-1] == "state finished"
+    assert len(successor.llm.asked) == 1
+    await sound(conversation)
