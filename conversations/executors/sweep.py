@@ -121,12 +121,33 @@ class Sweep:
         bus = get_bus()
         seen: dict[UUID, Pulse] = {}
         watched = bus.watched()
-        for start in range(0, len(watched), BATCH):
-            seen |= await in_db_thread(pulses, watched[start : start + BATCH])
+        warm = {UUID(hex=key) for key in self._runtimes.warm()} if self._runtimes else set()
+        asked = list({*watched, *warm})
+        for start in range(0, len(asked), BATCH):
+            seen |= await in_db_thread(pulses, asked[start : start + BATCH])
         for conversation_id in watched:
             if self._pulses.get(conversation_id) != seen.get(conversation_id):
                 bus.wake(conversation_id)
         self._pulses = seen
+        if self._runtimes is not None:
+            await self._close_left(self._runtimes, warm, seen)
+
+    async def _close_left(
+        self, runtimes: RuntimeProvider, warm: set[UUID], seen: dict[UUID, Pulse]
+    ) -> None:
+        """Close the sandboxes kept here whose conversation is gone, or is run elsewhere by now.
+
+        What still runs in them would work on in the same files, unseen.
+        """
+        for conversation_id in warm:
+            pulse = seen.get(conversation_id)
+            if pulse is not None and not pulse.deleted:
+                process = pulse.holder.partition("#")[0]
+                if process in ("", self._process):
+                    continue
+            # Looked at again: it may be in use here since.
+            if conversation_id.hex in runtimes.warm():
+                await runtimes.discard(conversation_id.hex)
 
     async def _clear(self, runtimes: RuntimeProvider) -> None:
         try:

@@ -40,6 +40,10 @@ class RuntimeProvider(Protocol):
     async def release(self, key: str) -> None:
         """Keep the runtime warm for its close delay, then close it, unless it is acquired again."""
 
+    def warm(self) -> set[str]:
+        """Give the keys of the runtimes that nobody uses and that are kept for now."""
+        ...
+
     async def discard(self, key: str) -> None:
         """Close the runtime of `key` now, if there is one."""
 

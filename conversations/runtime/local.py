@@ -189,6 +189,10 @@ class LocalRuntimeProvider:
         if runtime is not None:
             await runtime.close()
 
+    def warm(self) -> set[str]:
+        """Give the keys of the runtimes that wait for their close delay."""
+        return set(self._closers)
+
     async def discard(self, key: str) -> None:
         """Close the runtime of `key` now."""
         self._keep(key)

@@ -70,19 +70,27 @@ class CountingRuntimeProvider:
     def __init__(self) -> None:
         self.runtime = CountingRuntime()
         self.discarded: list[str] = []
+        self._warm: set[str] = set()
 
     def check(self) -> None:
         """Need nothing."""
 
     async def acquire(self, *, key: str, workspace: Path, shell_was_used: bool) -> Runtime:
         """Give the one runtime."""
+        self._warm.discard(key)
         return self.runtime
 
     async def release(self, key: str) -> None:
         """Keep it."""
+        self._warm.add(key)
+
+    def warm(self) -> set[str]:
+        """Give whose turns have ended."""
+        return set(self._warm)
 
     async def discard(self, key: str) -> None:
         """Remember who was discarded."""
+        self._warm.discard(key)
         self.discarded.append(key)
 
     async def close(self) -> None:
