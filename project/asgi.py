@@ -22,6 +22,7 @@ from conversations.services.sweep_runs import process_name
 from conversations.services.titles import TitleMaker
 from conversations.stream.server import LOGIN_SECONDS, Stream
 from conversations.stream.transport import Transports
+from project.database_limits import database_limits_set
 from project.guard import Guard
 from project.llms import llm_for
 from project.metrics import metrics_begin
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from conversations.executors.turn_queue import TurnQueue
 
 log = structlog.get_logger(__name__)
-
-#: Requests that Django handles at once: a slow one must not hold up the others.
-WSGI_THREADS = 32
 
 
 class _Lifespan:
@@ -91,12 +89,13 @@ class _Lifespan:
 
 if settings.AUTH_MODE == "accounts":
     environment_narrow()
+database_limits_set()
 metrics_begin()
 _lifespan = _Lifespan()
 _sockets_and_requests = Transports(
     socketio.ASGIApp(
         Stream().sio,
-        other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
+        other_asgi_app=WSGIMiddleware(django_application, workers=settings.WEB_THREADS),
         on_startup=_lifespan.start,
         on_shutdown=_lifespan.stop,
     ),

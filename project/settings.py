@@ -35,6 +35,8 @@ SANDBOX_CLOSE_DELAY = _deployment.sandbox_close_delay
 SANDBOX_NETWORK = _deployment.sandbox_network
 LEASE_SECONDS = _deployment.lease_seconds
 WORKER_GRACE_SECONDS = _deployment.worker_grace_seconds
+#: Requests that Django handles at once: a slow one must not hold up the others.
+WEB_THREADS = _deployment.web_threads
 MAX_ITERATIONS = _deployment.max_iterations
 MAX_BUDGET_PER_TASK = _deployment.max_budget_per_task
 LLM_MODEL = _deployment.llm_model
@@ -175,6 +177,16 @@ def _database() -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    else:
+        # A database host that is gone without a word would be waited for two hours.
+        database["OPTIONS"] = {
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            **database.get("OPTIONS", {}),
         }
     # A new connection for each request costs 2.4 times more.
     return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}

@@ -21,13 +21,6 @@ CHANNEL: Final = "handrail"
 APPLICATION_NAME: Final = "handrail-bus"
 #: Seconds between two tries to listen again, doubled each time up to the second.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-#: A network that swallows packets is noticed after eleven seconds; the poll serves till then.
-_CONNECTION: Final = {
-    "connect_timeout": 5,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-}
 
 
 def _parameters() -> dict[str, Any]:
@@ -95,7 +88,7 @@ class PostgresBus(MemoryBus):
     async def _connect(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         place = _parameters() if self._place is None else dict(self._place)
         return await psycopg.AsyncConnection.connect(
-            **{**_CONNECTION, **place, "application_name": f"{APPLICATION_NAME}:{os.getpid()}"},
+            **{**place, "application_name": f"{APPLICATION_NAME}:{os.getpid()}"},
             autocommit=True,
         )
 
