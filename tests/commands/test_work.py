@@ -40,8 +40,13 @@ def test_a_database_without_the_queues_tables_is_said(tmp_path: Path) -> None:
 
 
 @needs_postgresql
-def test_a_migration_leaves_the_queues_tables_known_to_the_planner(tmp_path: Path) -> None:
+def test_a_migration_leaves_the_queue_known_to_the_planner_and_nothing_to_make(
+    tmp_path: Path,
+) -> None:
     """-1 means unknown: a large table is assumed, and searched for each job."""
-    url = database_environment(tmp_path)["DATABASE_URL"]
-    known = rows(url, "SELECT reltuples FROM pg_class WHERE relname = 'procrastinate_jobs'")
-    assert known == [(0.0,)]
+    database = database_environment(tmp_path)
+    known = "SELECT reltuples FROM pg_class WHERE relname = 'procrastinate_jobs'"
+    assert rows(database["DATABASE_URL"], known) == [(0.0,)]
+    check = ("makemigrations", "--check", "--dry-run")
+    done = start(tmp_path, *check, database=database, EXECUTOR="procrastinate")
+    assert (done.code, done.out) == (0, "No changes detected\n")
