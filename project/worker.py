@@ -22,8 +22,8 @@ from project.turns import turn_resources, warm_up_later
 def work(concurrency: int) -> None:
     """Run up to `concurrency` turns at once until SIGTERM or SIGINT.
 
-    Raises RuntimeUnavailableError where no sandbox can start, and what has ended the worker where
-    nobody told it to end.
+    Raises RuntimeUnavailableError where no sandbox can start, WorkerEndedError where it ends though
+    nobody told it to.
     """
     if settings.AUTH_MODE == "accounts":
         environment_narrow()

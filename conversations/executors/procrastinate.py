@@ -19,6 +19,7 @@ from procrastinate.psycopg_connector import PsycopgConnector
 from procrastinate.worker import Worker
 from psycopg.errors import ForeignKeyViolation
 
+from conversations.exceptions import HandrailError
 from conversations.executors.runner import STOP_SECONDS, Runner
 from conversations.executors.turn_queue import (
     QUEUE,
@@ -38,6 +39,12 @@ CONNECTIONS: Final = 2
 CONNECTION_SECONDS: Final = 5.0
 #: Seconds between two looks at the queue: a job that nobody told of waits no longer.
 LOOK_SECONDS: Final = 1.0
+
+
+class WorkerEndedError(HandrailError):
+    """The worker has ended, and nobody told it to: its log says why."""
+
+    code = "worker_ended"
 
 
 class TurnWorker(Worker):
@@ -67,6 +74,9 @@ class TurnWorker(Worker):
                 )
             except ConnectorException as error:
                 log.warning("queue_not_heard", error=_why(error))
+            except Exception:
+                # Whatever somebody sends on the channel must not end the worker.
+                log.exception("queue_not_heard")
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _fetch_and_process_jobs(self) -> None:
@@ -126,16 +136,23 @@ class ProcrastinateExecutor:
         self._working: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to run turns. Raises ConnectorException where the database does not answer."""
-        await self._app.open_async()
+        """Begin to run turns. Raises WorkerEndedError where the database does not answer."""
+        try:
+            await self._app.open_async()
+        except ConnectorException as error:
+            raise WorkerEndedError(_why(error)) from error
         self._runner.resources.keeper.also(self._worker.beat)
         self._runner.start()
         self._working = asyncio.create_task(self._worker.run())  # type: ignore[no-untyped-call]
 
     async def wait(self) -> None:
-        """Return when the worker has ended by itself. Raises what has ended it."""
+        """Wait for as long as the worker works. Raises WorkerEndedError when it ends by itself."""
         assert self._working is not None
-        await asyncio.shield(self._working)
+        try:
+            await asyncio.shield(self._working)
+        except ConnectorException as error:
+            raise WorkerEndedError(_why(error)) from error
+        raise WorkerEndedError
 
     async def stop(self) -> None:
         """Run no more turns; those under way hand their leases back for another worker."""

@@ -200,6 +200,7 @@ async def test_a_worker_outlives_its_connections_and_its_own_row(
     await sync_to_async(cut)()
     await send(conversation=first, content="Go on.")
     await until(lambda: is_at_rest(first))
+    await sync_to_async(rows)("SELECT pg_notify('procrastinate_queue_v1#handrail', 'nonsense')")
     # As for one that was frozen: the others have struck it off.
     await sync_to_async(rows)("DELETE FROM procrastinate_workers")
     await send(conversation=first, content="And on.")
