@@ -27,12 +27,12 @@ class ConversationsConfig(AppConfig):
             from conversations.executors.turn_queue import TurnQueue
 
             dispatch.install(TurnQueue())
-            post_migrate.connect(_analyze, sender=self, dispatch_uid="conversations.analyze")
+            post_migrate.connect(_index, sender=self, dispatch_uid="conversations.queue")
 
 
-def _analyze(*, using: str, plan: Any = (), **_: Any) -> None:
-    """Let the database know the queue's size: it takes a new table for a large one, and is slow."""
-    from conversations.executors.turn_queue import queue_analyze
+def _index(*, using: str, plan: Any = (), **_: Any) -> None:
+    """Add to the queue's tables, which are not ours, what they lack."""
+    from conversations.executors.turn_queue import queue_index
 
     if plan:
-        queue_analyze(using)
+        queue_index(using)

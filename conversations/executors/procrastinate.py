@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -24,6 +25,7 @@ from conversations.executors.runner import STOP_SECONDS, Runner
 from conversations.executors.turn_queue import (
     QUEUE,
     TASK,
+    queue_analyze,
     turns_enqueue_missing,
     worker_beat,
 )
@@ -39,6 +41,10 @@ CONNECTIONS: Final = 2
 CONNECTION_SECONDS: Final = 5.0
 #: Seconds between two looks at the queue: a job that nobody told of waits no longer.
 LOOK_SECONDS: Final = 1.0
+#: Turns that wait when the planner has to be told, and how often it is: the queue is mostly empty,
+#: and by a plan for an empty one it takes half a second to find a job among twenty thousand.
+CROWD: Final = 100
+ANALYZE_SECONDS: Final = 30.0
 
 
 class WorkerEndedError(HandrailError):
@@ -108,8 +114,15 @@ class ProcrastinateExecutor:
     """Fetches queued turns and runs up to `concurrency` at once, until it is stopped."""
 
     def __init__(
-        self, resources: TurnResources, *, concurrency: int, look_seconds: float = LOOK_SECONDS
+        self,
+        resources: TurnResources,
+        *,
+        concurrency: int,
+        look_seconds: float = LOOK_SECONDS,
+        crowd: int = CROWD,
     ) -> None:
+        self._crowd = crowd
+        self._analyzed_at = float("-inf")
         self._runner = Runner(resources, take_up=self._take_up)
         self._app = App(
             connector=PsycopgConnector(
@@ -179,6 +192,10 @@ class ProcrastinateExecutor:
         await self._drop_stalled()
         if conversation_ids:
             await in_db_thread(turns_enqueue_missing, conversation_ids)
+        now = time.monotonic()
+        if len(conversation_ids) >= self._crowd and now - self._analyzed_at > ANALYZE_SECONDS:
+            self._analyzed_at = now
+            await in_db_thread(queue_analyze)
 
     async def _drop_stalled(self) -> None:
         """Drop the jobs of workers that have died; what is wanted of them is enqueued anew.

@@ -40,13 +40,10 @@ def test_a_database_without_the_queues_tables_is_said(tmp_path: Path) -> None:
 
 
 @needs_postgresql
-def test_a_migration_leaves_the_queue_known_to_the_planner_and_nothing_to_make(
-    tmp_path: Path,
-) -> None:
-    """-1 means unknown: a large table is assumed, and searched for each job."""
+def test_a_migration_gives_the_queue_its_index_and_leaves_nothing_to_make(tmp_path: Path) -> None:
     database = database_environment(tmp_path)
-    known = "SELECT reltuples FROM pg_class WHERE relname = 'procrastinate_jobs'"
-    assert rows(database["DATABASE_URL"], known) == [(0.0,)]
+    index = "SELECT tablename FROM pg_indexes WHERE indexname = 'handrail_jobs_lock'"
+    assert rows(database["DATABASE_URL"], index) == [("procrastinate_jobs",)]
     check = ("makemigrations", "--check", "--dry-run")
     done = start(tmp_path, *check, database=database, EXECUTOR="procrastinate")
     assert (done.code, done.out) == (0, "No changes detected\n")

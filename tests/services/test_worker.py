@@ -130,6 +130,25 @@ async def test_the_job_of_a_worker_that_died_is_dropped_and_its_turn_run(
     await until(lambda: jobs() == [])
 
 
+async def test_the_planner_is_told_when_many_wait(
+    start: Start, turns: Turns, conversation_of: Make
+) -> None:
+    """-1 means unknown, as after a migration."""
+    size = "FROM pg_class WHERE relname = 'procrastinate_jobs'"
+    await sync_to_async(rows)(
+        "UPDATE pg_class SET reltuples = -1 WHERE relname = 'procrastinate_jobs'"
+    )
+    for _ in range(2):
+        await create(conversation_of)()
+    worker = turns(run("block"), keeper_runs=False)
+    executor = ProcrastinateExecutor(worker.resources, concurrency=1, crowd=1)
+    await executor.start()
+    try:
+        await until(lambda: rows(f"SELECT reltuples > 0 {size}") == [(True,)])
+    finally:
+        await executor.stop()
+
+
 async def test_a_frozen_worker_that_wakes_up_leaves_its_successors_job_alone(
     start: Start, turns: Turns, conversation_of: Make
 ) -> None:
