@@ -53,7 +53,7 @@ chaos: setup-dev ## The long runs with kills and load, on SQLite, then on Postgr
 	@$(RUN) -m pytest -m chaos
 	@sh scripts/test_on_postgresql.sh $(RUN) -m chaos
 	@$(RUN) -m chaos --kills $(KILLS)
-	@$(RUN) -m chaos --kills $(KILLS) --database postgresql --web 3
+	@$(RUN) -m chaos --kills $(KILLS) --database postgresql --web 2 --workers 2
 
 bench: setup-dev ## Measure against what is under it; writes docs/performance.md
 	@$(RUN) -m benchmarks

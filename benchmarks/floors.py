@@ -43,11 +43,10 @@ class BareAnswers:
 def _bare_views() -> Any:
     # Only here: they set Django up, and the bare answers know no Django.
     from a2wsgi import WSGIMiddleware
+    from django.conf import settings
     from django.core.wsgi import get_wsgi_application
 
-    from project.asgi import WSGI_THREADS
-
-    return WSGIMiddleware(get_wsgi_application(), workers=WSGI_THREADS)
+    return WSGIMiddleware(get_wsgi_application(), workers=settings.WEB_THREADS)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from conversations.exceptions import RuntimeUnavailableError
 from conversations.runtime.local import LocalRuntimeProvider
 from settings_app.checks import HANDRAIL
 
-#: A warning for most commands, which need no sandbox; `serve` does not start with it.
+#: A warning for most commands, which need no sandbox; what runs turns does not start with it.
 SANDBOX: Final = "handrail.W001"
 
 
@@ -23,6 +23,6 @@ def _sandbox(**_: Any) -> list[CheckMessage]:
     try:
         LocalRuntimeProvider().check()
     except RuntimeUnavailableError as error:
-        hint = "Until then agents run nothing here, and `serve` does not start."
+        hint = "Until then agents run nothing here, and what runs them does not start."
         return [Warning(str(error), hint=hint, id=SANDBOX)]
     return []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import F
 
 from conversations.models import LoopLease
@@ -15,8 +13,8 @@ from conversations.models import LoopLease
 class Executor(Protocol):
     """Whoever runs wanted turns in this process, or puts them on a queue."""
 
-    def wake(self, conversation_id: UUID) -> None:
-        """Look at this conversation soon. Called after the commit, from any thread."""
+    def request(self, conversation_id: UUID) -> None:
+        """Take note that a turn is wanted. Called inside the transaction that makes it so."""
 
     def seconds_since_heartbeat(self) -> float:
         """Give how long ago this executor has last looked for work, from any thread."""
@@ -39,19 +37,19 @@ def seconds_since_heartbeat() -> float | None:
     return next((executor.seconds_since_heartbeat() for executor in _installed), None)
 
 
-def _wake(conversation_id: UUID) -> None:
+def _hand_over(conversation_id: UUID) -> None:
     for executor in _installed:
-        executor.wake(conversation_id)
+        executor.request(conversation_id)
 
 
 def lease_create(conversation_id: UUID, *, wanted: bool) -> None:
     """Store the lease of a new conversation; `wanted`: with its first request for a turn."""
     LoopLease.objects.create(conversation_id=conversation_id, requested=int(wanted))
     if wanted:
-        transaction.on_commit(partial(_wake, conversation_id))
+        _hand_over(conversation_id)
 
 
 def request_turn(conversation_id: UUID) -> None:
-    """Count one more request for a turn; the executor is woken after the commit."""
+    """Count one more request for a turn, and tell the executor."""
     LoopLease.objects.filter(conversation_id=conversation_id).update(requested=F("requested") + 1)
-    transaction.on_commit(partial(_wake, conversation_id))
+    _hand_over(conversation_id)

@@ -249,14 +249,21 @@ class Pulse:
     deleted: bool
     control: str
     control_epoch: int
+    #: The process and turn that run it; empty when nobody does.
+    holder: str
 
 
 def pulses(conversation_ids: Sequence[UUID]) -> dict[UUID, Pulse]:
     """Give the pulse of each conversation that still has rows. One query."""
     rows = Conversation.objects.filter(pk__in=conversation_ids).values_list(
-        "pk", "last_event_id", "deleted_at", "lease__control", "lease__control_epoch"
+        "pk",
+        "last_event_id",
+        "deleted_at",
+        "lease__control",
+        "lease__control_epoch",
+        "lease__holder",
     )
     return {
-        pk: Pulse(last_event_id, deleted_at is not None, control or "", control_epoch or 0)
-        for pk, last_event_id, deleted_at, control, control_epoch in rows
+        pk: Pulse(last, deleted_at is not None, control or "", control_epoch or 0, holder or "")
+        for pk, last, deleted_at, control, control_epoch, holder in rows
     }

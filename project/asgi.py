@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import socket
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import socketio
 import structlog
@@ -18,45 +15,26 @@ from django.conf import settings
 from project.wsgi import application as django_application
 
 # isort: split
-from conversations.agent.litellm_client import clients_close, warm_up
+from conversations.agent.litellm_client import clients_close
+from conversations.bus import get_bus
 from conversations.executors.in_process import InProcessExecutor
-from conversations.runtime.local import LocalRuntimeProvider
-from conversations.services.lease_keeper import LeaseKeeper
+from conversations.services.sweep_runs import process_name
 from conversations.services.titles import TitleMaker
-from conversations.services.turns import TurnResources
 from conversations.stream.server import LOGIN_SECONDS, Stream
 from conversations.stream.transport import Transports
+from project.database_limits import database_limits_set
 from project.guard import Guard
 from project.llms import llm_for
 from project.metrics import metrics_begin
 from project.proxies import TrustedProxies
 from project.request_metrics import RequestMetrics
 from project.server_environment import environment_narrow
+from project.turns import aside_threads_set, turn_resources, warm_up_later
+
+if TYPE_CHECKING:
+    from conversations.executors.turn_queue import TurnQueue
 
 log = structlog.get_logger(__name__)
-
-#: Requests that Django handles at once: a slow one must not hold up the others.
-WSGI_THREADS = 32
-#: Threads for what the event loop hands over: histories, workspaces, look-ups of names. The
-#: default, four more than there are cores, is taken by a few slow names.
-ASIDE_THREADS = 64
-#: When the LLM library is loaded where nobody asked for it yet: it takes seconds of CPU, which a
-#: start leaves to those who wait for it.
-WARM_UP_AFTER_SECONDS = 10.0
-
-
-def _resources(titles: TitleMaker) -> TurnResources:
-    return TurnResources(
-        runtimes=LocalRuntimeProvider(
-            command_timeout=settings.SANDBOX_TIMEOUT,
-            close_delay=settings.SANDBOX_CLOSE_DELAY,
-            network=settings.SANDBOX_NETWORK,
-        ),
-        llm_for=llm_for,
-        titles=titles,
-        keeper=LeaseKeeper(),
-        process=f"{socket.gethostname()[:64]}:{os.getpid()}",
-    )
 
 
 class _Lifespan:
@@ -64,11 +42,21 @@ class _Lifespan:
 
     def __init__(self) -> None:
         self._titles = TitleMaker(llm_for=llm_for)
-        self._executor: InProcessExecutor | None = None
+        self._executor: InProcessExecutor | TurnQueue | None = None
         self._warm_up: asyncio.TimerHandle | None = None
 
+    async def _make_executor(self) -> InProcessExecutor | TurnQueue:
+        if settings.EXECUTOR == "procrastinate":
+            # Only where it is used: its library takes a while to load.
+            from conversations.executors.turn_queue import TurnQueue
+
+            return TurnQueue(process=process_name())
+        resources = turn_resources(self._titles)
+        await asyncio.to_thread(resources.runtimes.check)
+        return InProcessExecutor(resources)
+
     async def start(self) -> None:
-        """Run what is wanted; soon load the LLM library aside, so that the first task need not."""
+        """Run what is wanted, or look after the listeners where workers run it."""
         try:
             await self._start()
         except Exception:
@@ -77,15 +65,11 @@ class _Lifespan:
             raise
 
     async def _start(self) -> None:
-        asyncio.get_running_loop().set_default_executor(
-            ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="aside")
-        )
-        resources = _resources(self._titles)
-        await asyncio.to_thread(resources.runtimes.check)
-        loading = threading.Thread(target=warm_up, name="litellm-warm-up", daemon=True)
-        self._warm_up = asyncio.get_running_loop().call_later(WARM_UP_AFTER_SECONDS, loading.start)
+        aside_threads_set()
+        self._executor = await self._make_executor()
+        self._warm_up = warm_up_later()
         await self._titles.start()
-        self._executor = InProcessExecutor(resources)
+        await get_bus().start()
         await self._executor.start()
         # What is loaded by now stays: no collection need walk it again, and hold up a request.
         gc.collect()
@@ -99,18 +83,20 @@ class _Lifespan:
             if self._executor is not None:
                 await self._executor.stop()
         finally:
+            await get_bus().stop()
             await self._titles.stop()
             await clients_close()
 
 
 if settings.AUTH_MODE == "accounts":
     environment_narrow()
+database_limits_set()
 metrics_begin()
 _lifespan = _Lifespan()
 _sockets_and_requests = Transports(
     socketio.ASGIApp(
         Stream().sio,
-        other_asgi_app=WSGIMiddleware(django_application, workers=WSGI_THREADS),
+        other_asgi_app=WSGIMiddleware(django_application, workers=settings.WEB_THREADS),
         on_startup=_lifespan.start,
         on_shutdown=_lifespan.stop,
     ),

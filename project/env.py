@@ -29,6 +29,9 @@ LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]", ".localhost")
 DEFAULT_LLM_MODEL: Final = "anthropic/claude-3-5-sonnet-20241022"
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _MOST_DAYS: Final = 36_500
+#: Downloads and titles may take twelve of them.
+_FEWEST_THREADS: Final = 16
+_MOST_THREADS: Final = 256
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _RATE: Final = re.compile(r"[1-9]\d{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
 #: What HTTP clients read for themselves.
@@ -60,6 +63,8 @@ class Deployment:
     sandbox_close_delay: float
     sandbox_network: bool
     lease_seconds: float
+    worker_grace_seconds: float
+    web_threads: int
     max_iterations: int
     max_budget_per_task: float | None
     llm_model: str
@@ -130,6 +135,8 @@ def deployment_read() -> Deployment:
         sandbox_close_delay=_number("SANDBOX_CLOSE_DELAY", 900.0, minimum=0.0),
         sandbox_network=_flag("SANDBOX_NETWORK"),
         lease_seconds=_number("LEASE_SECONDS", 6.0, minimum=0.5),
+        worker_grace_seconds=_number("WORKER_GRACE_SECONDS", 30.0, minimum=0.0),
+        web_threads=_web_threads(),
         max_iterations=_integer("MAX_ITERATIONS", 500),
         max_budget_per_task=(
             _number("MAX_BUDGET_PER_TASK", 0.0, minimum=0.0)
@@ -272,6 +279,14 @@ def _throttle(auth_mode: str) -> str | None:
             "REQUEST_THROTTLE", value, "it must be off, or a rate such as 10/second or 600/minute"
         )
     return value
+
+
+def _web_threads() -> int:
+    threads = _integer("WEB_THREADS", 32)
+    if not _FEWEST_THREADS <= threads <= _MOST_THREADS:
+        what = f"it must be from {_FEWEST_THREADS} to {_MOST_THREADS}"
+        _refuse("WEB_THREADS", str(threads), what)
+    return threads
 
 
 def _web_client_dir() -> Path | None:

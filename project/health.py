@@ -8,7 +8,6 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connections
 from django.http import HttpRequest, JsonResponse
@@ -38,15 +37,13 @@ def health(_request: HttpRequest) -> JsonResponse:
 
 
 def _executor_check() -> None:
-    """Raise CommandError unless the loops of this process are looked after."""
-    if settings.EXECUTOR != "in_process":
-        return
+    """Raise CommandError unless the loops, or the listeners, of this process are looked after."""
     silent = dispatch.seconds_since_heartbeat()
     if silent is None:
-        message = "No executor runs in this process: turns wait."
+        message = "No executor runs in this process."
         raise CommandError(message)
     if silent > HEARTBEAT_SECONDS:
-        message = f"The executor has not been heard of for {silent:.0f} s: turns wait."
+        message = f"The executor has not been heard of for {silent:.0f} s."
         raise CommandError(message)
 
 

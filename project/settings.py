@@ -34,6 +34,9 @@ SANDBOX_TIMEOUT = _deployment.sandbox_timeout
 SANDBOX_CLOSE_DELAY = _deployment.sandbox_close_delay
 SANDBOX_NETWORK = _deployment.sandbox_network
 LEASE_SECONDS = _deployment.lease_seconds
+WORKER_GRACE_SECONDS = _deployment.worker_grace_seconds
+#: Requests that Django handles at once: a slow one must not hold up the others.
+WEB_THREADS = _deployment.web_threads
 MAX_ITERATIONS = _deployment.max_iterations
 MAX_BUDGET_PER_TASK = _deployment.max_budget_per_task
 LLM_MODEL = _deployment.llm_model
@@ -80,6 +83,8 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "knox",
     "axes",
+    # Before ours, whose queue is its own; its tables are for PostgreSQL only.
+    *(["procrastinate.contrib.django"] if EXECUTOR == "procrastinate" else []),
     "settings_app",
     "conversations",
     # Last: its templates stand behind ours, and its groups need every app's permissions.
@@ -173,6 +178,16 @@ def _database() -> dict[str, Any]:
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
+    else:
+        # A database host that is gone without a word would be waited for two hours.
+        database["OPTIONS"] = {
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            **database.get("OPTIONS", {}),
+        }
     # A new connection for each request costs 2.4 times more.
     return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
@@ -263,5 +278,7 @@ LOGGING: dict[str, Any] = {
         # Its own handlers would print a record twice, or mail it.
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "uvicorn.error": {"filters": ["client_faults"]},
+        # Two lines a job: what a turn does has lines of its own.
+        "procrastinate": {"level": "WARNING"},
     },
 }

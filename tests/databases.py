@@ -66,7 +66,10 @@ def _postgresql_template() -> str:
     name = f"handrail_template_{uuid4().hex[:12]}"
     _create(name)
     with tempfile.TemporaryDirectory() as folder:
-        _migrate({"DATA_DIR": folder, "DATABASE_URL": _url(name)})
+        # With the queue, which a server without workers does not mind.
+        _migrate(
+            {"DATA_DIR": folder, "DATABASE_URL": _url(name), "EXECUTOR": "procrastinate"},
+        )
     return name
 
 

@@ -234,6 +234,13 @@ class Client:
         await self._client.wait()
         self._client = self._new()
 
+    async def move(self, server: Server) -> None:
+        """Wait until this server has closed the socket; go on at another, as behind a proxy."""
+        await self._client.wait()
+        self._client = self._new()
+        self._server = server
+        await self.connect()
+
     async def rejoin(self) -> None:
         """Cut, and connect again from the last event received."""
         await self.cut()

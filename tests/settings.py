@@ -23,7 +23,7 @@ env.environment_replace(
 )
 
 from project.settings import *  # noqa: E402, F403  # only now: they read the environment as they load
-from project.settings import DATABASES  # noqa: E402  # named, so that it can be changed
+from project.settings import DATABASES, INSTALLED_APPS  # noqa: E402  # named: they are changed
 
 if TEST_DATABASE_URL:
     DATABASES["default"] = {
@@ -31,6 +31,8 @@ if TEST_DATABASE_URL:
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
+    # For the tests that run workers in this process.
+    INSTALLED_APPS.insert(0, "procrastinate.contrib.django")
 else:
     # A file: Django's in-memory default is one connection for all threads.
     DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}

@@ -132,7 +132,8 @@ def _judged(
     elif not late:
         why = "about to start"
     elif not sweeps:
-        why = "no server process sweeps: start one"
+        runs = "worker" if settings.EXECUTOR == "procrastinate" else "server process"
+        why = f"no {runs} sweeps: start one"
     elif expired:
         why = "its lease ran out and nobody has taken it over: read the server's log"
     else:

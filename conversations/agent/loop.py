@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from conversations.agent.answers import events_of, needs_confirmation, with_new_id
-from conversations.agent.control import LeaseLostError, TurnControl, TurnInterruptedError
+from conversations.agent.control import (
+    LeaseLostError,
+    TurnControl,
+    TurnHandedBackError,
+    TurnInterruptedError,
+)
 from conversations.agent.history import messages_of
 from conversations.agent.limits import LimitReachedError, LoopConfig, check_limits
 from conversations.agent.llm import LLM, LLMError, LLMErrorKind, LLMResponse, Usage
@@ -17,7 +22,14 @@ from conversations.agent.metrics import Metrics
 from conversations.agent.position import USER_COMMAND, Position
 from conversations.agent.repetition import check_repetition
 from conversations.agent.replay import Replay
-from conversations.agent.settling import error_for, leftovers, rejections, settlement, state_changed
+from conversations.agent.settling import (
+    error_for,
+    leftovers,
+    not_begun,
+    rejections,
+    settlement,
+    state_changed,
+)
 from conversations.agent.tools import TOOLS
 from conversations.events.actions import ThinkAction
 from conversations.events.base import Action, Event, EventSource, NewEvent, Observation
@@ -57,7 +69,8 @@ class AgentLoop:
     async def run(self) -> None:
         """Take the turn to its rest.
 
-        Raises LeaseLostError, FencedError or ConversationGoneError where somebody else goes on.
+        Raises LeaseLostError, FencedError, ConversationGoneError or TurnHandedBackError where
+        somebody else goes on.
         """
         await self._refresh()
         await self._append(leftovers(self.position))
@@ -67,6 +80,9 @@ class AgentLoop:
             except TurnInterruptedError:
                 if await self._try_stop():
                     return
+            except TurnHandedBackError:
+                await self._append(not_begun(self.position))
+                raise
             except LogMovedError:
                 await self._refresh()
             else:
@@ -100,6 +116,7 @@ class AgentLoop:
         agent_action = position.first_unsettled(EventSource.AGENT)
         if agent_action is not None and not position.in_confirmation:
             return await self._agent_action(agent_action)
+        self.control.check(at_boundary=True)
         command = position.next_user_command()
         if command is not None:
             await self._user_command(command)
@@ -198,18 +215,17 @@ class AgentLoop:
         finally:
             execution.cancel()
 
-    @staticmethod
-    async def _interrupt(runtime: Runtime, execution: asyncio.Future[Observation]) -> None:
+    async def _interrupt(self, runtime: Runtime, execution: asyncio.Future[Observation]) -> None:
         """Interrupt until it is heard: what has only begun to begin may not hear the first."""
         for _ in range(INTERRUPTS):
-            await runtime.interrupt()
+            await runtime.interrupt(self.control.interrupted_by)
             done, _pending = await asyncio.wait({execution}, timeout=INTERRUPT_SECONDS)
             if done:
                 return
 
-    async def _first_of(self, task: asyncio.Future[Any]) -> bool:
+    async def _first_of(self, task: asyncio.Future[Any], *, at_boundary: bool = False) -> bool:
         """Wait for a task or for the turn's end by order; True when the task was first."""
-        ended = asyncio.ensure_future(self.control.wait())
+        ended = asyncio.ensure_future(self.control.wait(at_boundary=at_boundary))
         try:
             await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -220,10 +236,10 @@ class AgentLoop:
         """Await what has no effect to settle; cancel it when the turn has to end."""
         task = asyncio.ensure_future(work)
         try:
-            if not await self._first_of(task):
+            if not await self._first_of(task, at_boundary=True):
                 task.cancel()
                 await asyncio.wait({task}, timeout=CANCEL_SECONDS)
-                self.control.check()
+                self.control.check(at_boundary=True)
             return task.result()
         finally:
             task.cancel()

@@ -79,3 +79,16 @@ def leftovers(position: Position) -> list[NewEvent]:
             why = "left" if not begun else "not_executed" if settled else "unknown"
             settled.append(settlement(event_id, why))
     return settled
+
+
+def not_begun(position: Position) -> list[NewEvent]:
+    """Settle what a turn that is handed back has taken in hand and not begun.
+
+    A command of the user whose turn has not come, and what waits for his word, stay open.
+    """
+    return [
+        settlement(event_id, "not_executed")
+        for event_id, event in position.unsettled.items()
+        if event_id in position.started
+        or (event.source is not EventSource.USER and not position.in_confirmation)
+    ]

@@ -1,19 +1,24 @@
-"""Wake-ups after a commit. The process has one bus; project wiring may install another."""
+"""Wake-ups after a commit. The process has one bus: by the kind of database, if none is named."""
+
+from django.db import connection
 
 from conversations.bus.base import Bus, Subscription
 from conversations.bus.memory import MemoryBus
+from conversations.bus.postgres import PostgresBus
 
-_installed: list[Bus] = [MemoryBus()]
+_installed: list[Bus] = []
 
 
-def install(bus: Bus) -> None:
-    """Make `bus` the one of this process. Called before anybody listens."""
-    _installed[0] = bus
+def install(bus: Bus | None) -> None:
+    """Make `bus` the one of this process, None the usual one. Called before anybody listens."""
+    _installed[:] = [] if bus is None else [bus]
 
 
 def get_bus() -> Bus:
     """Give this process's bus."""
+    if not _installed:
+        _installed.append(PostgresBus() if connection.vendor == "postgresql" else MemoryBus())
     return _installed[0]
 
 
-__all__ = ["Bus", "MemoryBus", "Subscription", "get_bus", "install"]
+__all__ = ["Bus", "MemoryBus", "PostgresBus", "Subscription", "get_bus", "install"]

@@ -19,8 +19,20 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """Wake-ups by conversation. A lost or doubled one costs time, never an event (invariant 7)."""
 
+    async def start(self) -> None:
+        """Hear other processes from now on, as far as this bus can."""
+
+    async def stop(self) -> None:
+        """Hear them no more. Idempotent."""
+
     def publish(self, conversation_id: UUID) -> None:
-        """Wake every listener of a conversation. Called after the commit, from any thread."""
+        """Wake every listener of a conversation. Called after the commit, from any thread.
+
+        It raises nothing: what it tells of is stored already.
+        """
+
+    def wake(self, conversation_id: UUID) -> None:
+        """Wake the listeners of this process only. From any thread."""
 
     def subscribe(self, conversation_id: UUID) -> Subscription:
         """Listen from now on. Called in a running event loop."""

@@ -39,8 +39,18 @@ class MemoryBus:
         self._lock = threading.Lock()
         self._listeners: defaultdict[UUID, set[MemorySubscription]] = defaultdict(set)
 
+    async def start(self) -> None:
+        """Hear nobody else: there is nothing to start."""
+
+    async def stop(self) -> None:
+        """Hold nothing."""
+
     def publish(self, conversation_id: UUID) -> None:
-        """Wake every listener of a conversation."""
+        """Wake every listener of a conversation, as far as they are in this process."""
+        self.wake(conversation_id)
+
+    def wake(self, conversation_id: UUID) -> None:
+        """Wake every listener of a conversation in this process."""
         with self._lock:
             listeners = list(self._listeners.get(conversation_id, ()))
         for listener in listeners:

@@ -4,60 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
-import structlog
-from django.db import DatabaseError
+from django.db import transaction
 
 from conversations import dispatch
-from conversations.executors.nightly import Nightly
-from conversations.executors.sweep import Sweep
-from conversations.services.turns import TurnResources, turn_run
-
-log = structlog.get_logger(__name__)
-
-#: Seconds that turns get to hand their leases back when the process ends.
-STOP_SECONDS = 5.0
+from conversations.executors.runner import Runner
+from conversations.services.turns import TurnResources
 
 
 class InProcessExecutor:
     """One task a wanted conversation; the sweep finds what no wake-up told of."""
 
     def __init__(self, resources: TurnResources) -> None:
-        self._resources = resources
+        self._runner = Runner(resources, take_up=self._take_up)
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._again: set[UUID] = set()
-        self._stopping = False
+        self._is_ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sweep = Sweep(
-            wake=self._start_turn, runtimes=resources.runtimes, process=resources.process
-        )
-        self._nightly = Nightly(process=resources.process)
 
     async def start(self) -> None:
         """Begin to run turns, those left over from an earlier process first."""
         self._loop = asyncio.get_running_loop()
-        self._resources.keeper.start()
         dispatch.install(self)
-        self._sweep.start()
-        self._nightly.start()
+        self._runner.start()
 
     async def stop(self) -> None:
-        """Run no more turns; those under way hand their leases back for the next process."""
-        self._stopping = True
+        """Run no more turns; those under way are interrupted and go on in the next process."""
+        self._is_ending = True
         dispatch.install(None)
-        await self._sweep.stop()
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=STOP_SECONDS)
-        await asyncio.to_thread(self._nightly.stop)
-        await asyncio.to_thread(self._resources.keeper.stop)
-        await self._resources.runtimes.close()
+        # Whoever ends the one process there is, at a terminal most likely, waits for its end.
+        await self._runner.drain(seconds=0)
+        await self._runner.stop()
 
-    def wake(self, conversation_id: UUID) -> None:
-        """Look at this conversation soon. From any thread."""
+    def request(self, conversation_id: UUID) -> None:
+        """Look at this conversation after the commit. From any thread."""
+        transaction.on_commit(partial(self._wake, conversation_id))
+
+    def seconds_since_heartbeat(self) -> float:
+        """Give how long ago the sweep has ended a round."""
+        return self._runner.seconds_since_heartbeat()
+
+    def _wake(self, conversation_id: UUID) -> None:
         if self._loop is not None and not self._loop.is_closed():
             # In a context of its own: the caller's says that it is on the database's thread, and
             # the task would not be let there.
@@ -65,12 +55,12 @@ class InProcessExecutor:
                 self._start_turn, conversation_id, context=contextvars.Context()
             )
 
-    def seconds_since_heartbeat(self) -> float:
-        """Give how long ago the sweep has ended a round."""
-        return self._sweep.seconds_since_heartbeat()
+    async def _take_up(self, conversation_ids: Sequence[UUID]) -> None:
+        for conversation_id in conversation_ids:
+            self._start_turn(conversation_id)
 
     def _start_turn(self, conversation_id: UUID) -> None:
-        if self._stopping:
+        if self._is_ending:
             return
         if conversation_id in self._tasks:
             self._again.add(conversation_id)
@@ -84,15 +74,7 @@ class InProcessExecutor:
             ran = True
             while ran or conversation_id in self._again:
                 self._again.discard(conversation_id)
-                ran = await turn_run(conversation_id=conversation_id, resources=self._resources)
-                if ran:
-                    # A turn that ended makes room for another of the same user.
-                    self._sweep.hurry()
-        except DatabaseError as error:
-            # Nothing is lost: the next sweep asks again.
-            log.warning("turn_not_run", conversation=conversation_id.hex, error=str(error))
-        except Exception:
-            log.exception("turn_not_run", conversation=conversation_id.hex)
+                ran = await self._runner.turn(conversation_id)
         finally:
             self._tasks.pop(conversation_id, None)
             self._again.discard(conversation_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import structlog
@@ -36,12 +36,20 @@ class Sweep:
     """Makes up for every wake-up that was lost, and for those that other processes can't send."""
 
     def __init__(
-        self, *, wake: Callable[[UUID], None], runtimes: RuntimeProvider, process: str
+        self,
+        *,
+        process: str,
+        take_up: Callable[[Sequence[UUID]], Awaitable[None]] | None = None,
+        runtimes: RuntimeProvider | None = None,
     ) -> None:
+        """`take_up` gets what is wanted, each round; a process that runs no turns gives neither.
+
+        Such a process only wakes its listeners, and is none that operators look for.
+        """
         self._process = process
         #: By the monotonic clock; None before the first one.
         self._noted_at: float | None = None
-        self._wake = wake
+        self._take_up = take_up
         self._runtimes = runtimes
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -52,7 +60,8 @@ class Sweep:
 
     def start(self) -> None:
         """Begin, with a first round at once."""
-        self._presence.show()
+        if self._runtimes is not None:
+            self._presence.show()
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -87,13 +96,14 @@ class Sweep:
                     await self._hurry.wait()
 
     async def _round(self) -> None:
-        for conversation_id in await in_db_thread(wanted_conversations, limit=BATCH):
-            self._wake(conversation_id)
+        if self._take_up is not None:
+            await self._take_up(await in_db_thread(wanted_conversations, limit=BATCH))
         await self._poll()
-        # Aside: a large workspace takes a while to remove, and the next round must not wait.
-        if self._clearing is None or self._clearing.done():
-            self._clearing = asyncio.create_task(self._clear())
-        await self._note()
+        if self._runtimes is not None:
+            # Aside: a large workspace takes a while to remove, and the next round must not wait.
+            if self._clearing is None or self._clearing.done():
+                self._clearing = asyncio.create_task(self._clear(self._runtimes))
+            await self._note()
 
     async def _note(self) -> None:
         """Tell operators that this round is done; seldom, it is a write."""
@@ -111,17 +121,38 @@ class Sweep:
         bus = get_bus()
         seen: dict[UUID, Pulse] = {}
         watched = bus.watched()
-        for start in range(0, len(watched), BATCH):
-            seen |= await in_db_thread(pulses, watched[start : start + BATCH])
+        warm = {UUID(hex=key) for key in self._runtimes.warm()} if self._runtimes else set()
+        asked = list({*watched, *warm})
+        for start in range(0, len(asked), BATCH):
+            seen |= await in_db_thread(pulses, asked[start : start + BATCH])
         for conversation_id in watched:
             if self._pulses.get(conversation_id) != seen.get(conversation_id):
-                bus.publish(conversation_id)
+                bus.wake(conversation_id)
         self._pulses = seen
+        if self._runtimes is not None:
+            await self._close_left(self._runtimes, warm, seen)
 
-    async def _clear(self) -> None:
+    async def _close_left(
+        self, runtimes: RuntimeProvider, warm: set[UUID], seen: dict[UUID, Pulse]
+    ) -> None:
+        """Close the sandboxes kept here whose conversation is gone, or is run elsewhere by now.
+
+        What still runs in them would work on in the same files, unseen.
+        """
+        for conversation_id in warm:
+            pulse = seen.get(conversation_id)
+            if pulse is not None and not pulse.deleted:
+                process = pulse.holder.partition("#")[0]
+                if process in ("", self._process):
+                    continue
+            # Looked at again: it may be in use here since.
+            if conversation_id.hex in runtimes.warm():
+                await runtimes.discard(conversation_id.hex)
+
+    async def _clear(self, runtimes: RuntimeProvider) -> None:
         try:
             for conversation_id in await in_db_thread(deleted_conversations):
-                await self._runtimes.discard(conversation_id.hex)
+                await runtimes.discard(conversation_id.hex)
                 if await asyncio.to_thread(workspace_clear, conversation_id):
                     await in_db_thread(tombstone_remove, conversation_id)
         except Exception:

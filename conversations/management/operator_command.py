@@ -147,13 +147,16 @@ class OperatorCommand(BaseCommand):
     requires_system_checks = []
     #: Whether there is something that --dry-run can leave undone.
     changes: ClassVar[bool] = True
+    #: Whether there is something to report when it ends.
+    reports: ClassVar[bool] = True
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Make a parser that tells an error in one line, and the options that all commands have."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         # Django names its own class; there is no other place to put ours.
         parser.__class__ = _Parser
-        parser.add_argument("--json", action="store_true", help="report as one JSON object")
+        if self.reports:
+            parser.add_argument("--json", action="store_true", help="report as one JSON object")
         if self.changes:
             parser.add_argument(
                 "--dry-run", action="store_true", help="say what would be done only"

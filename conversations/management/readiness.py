@@ -13,6 +13,8 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from conversations.services.sweep_runs import SILENT, sweeps_here
+
 
 def settings_check(*, fatal: Container[str] = ()) -> list[str]:
     """Run all of Django's checks; give each warning as a line.
@@ -47,6 +49,13 @@ def database_check() -> None:
             f"The database lacks {len(plan)} migrations: run manage.py migrate first "
             "(installed: handrail migrate)."
         )
+        raise CommandError(message)
+
+
+def worker_check() -> None:
+    """Raise CommandError unless a process that runs turns has been heard of on this machine."""
+    if not sweeps_here():
+        message = f"No worker on this machine has been heard of for {SILENT.total_seconds():.0f} s."
         raise CommandError(message)
 
 

@@ -18,8 +18,11 @@ class Runtime(Protocol):
         command that ran out of time all come back as observations that say so.
         """
 
-    async def interrupt(self) -> None:
-        """Make the `execute` under way return within a second; do nothing when there is none."""
+    async def interrupt(self, why: str) -> None:
+        """Make the `execute` under way return within a second; do nothing when there is none.
+
+        Its observation says `why`, half a sentence such as "the agent was stopped".
+        """
 
     async def close(self) -> None:
         """End the sandbox and every process in it. Idempotent; the workspace stays."""
@@ -36,6 +39,10 @@ class RuntimeProvider(Protocol):
 
     async def release(self, key: str) -> None:
         """Keep the runtime warm for its close delay, then close it, unless it is acquired again."""
+
+    def warm(self) -> set[str]:
+        """Give the keys of the runtimes that nobody uses and that are kept for now."""
+        ...
 
     async def discard(self, key: str) -> None:
         """Close the runtime of `key` now, if there is one."""

@@ -23,10 +23,10 @@ _NO_INPUT = (
     "No command waits for input: each has ended or was interrupted. Run a command anew, with its "
     "input in the command line, a pipe or a file."
 )
-_STOPPED_BEFORE = "This command was not run: the agent was stopped before it began."
+_STOPPED_BEFORE = "This command was not run: {why} before it began."
 _STOPPED_IN_FILE = (
-    "The agent was stopped while this was done. The file may have been changed wholly, partly or "
-    "not at all; look before you do it again."
+    "This was interrupted: {why}. The file may have been changed wholly, partly or not at all; "
+    "look before you do it again."
 )
 _NO_NETWORK = (
     "SANDBOX_NETWORK is on, but sandboxes with a network are not available yet. Turn it off."
@@ -42,13 +42,13 @@ class LocalRuntime:
         self._announce_new_shell = shell_was_used
         self._shell: Shell | None = None
         self._running = asyncio.Lock()
-        self._interrupted = False
+        self._interrupted = ""
         self._files: asyncio.Future[Observation] | None = None
 
     async def execute(self, action: Action) -> Observation:
         """Carry out a run, read, edit or write action; failures are observations."""
         async with self._running:
-            self._interrupted = False
+            self._interrupted = ""
             if isinstance(action, RunAction):
                 return await self._run(action)
             if isinstance(action, ReadAction | EditAction | WriteAction):
@@ -63,7 +63,7 @@ class LocalRuntime:
             if not self._interrupted:
                 self._files.cancel()
                 raise
-            return ErrorObservation(content=_STOPPED_IN_FILE)
+            return ErrorObservation(content=_STOPPED_IN_FILE.format(why=self._interrupted))
         finally:
             self._files = None
 
@@ -81,7 +81,7 @@ class LocalRuntime:
                 return ErrorObservation(content=f"The sandbox could not be started: {error}")
         shell = self._shell
         if self._interrupted:
-            return ErrorObservation(content=_STOPPED_BEFORE)
+            return ErrorObservation(content=_STOPPED_BEFORE.format(why=self._interrupted))
         timeout = min(action.timeout or self._command_timeout, self._command_timeout)
         try:
             result = await shell.run(action.command, seconds=timeout)
@@ -95,13 +95,13 @@ class LocalRuntime:
             self._announce_new_shell = True
         return _observation(action, result, said_new=said_new)
 
-    async def interrupt(self) -> None:
+    async def interrupt(self, why: str) -> None:
         """Make the action under way return; one that comes after is not interrupted."""
-        self._interrupted = True
+        self._interrupted = why
         if self._files is not None:
             self._files.cancel()
         if self._shell is not None and self._running.locked():
-            self._shell.interrupt("the agent was stopped")
+            self._shell.interrupt(why)
 
     async def close(self) -> None:
         """End the sandbox and every process in it."""
@@ -188,6 +188,10 @@ class LocalRuntimeProvider:
         runtime = self._runtimes.pop(key, None)
         if runtime is not None:
             await runtime.close()
+
+    def warm(self) -> set[str]:
+        """Give the keys of the runtimes that wait for their close delay."""
+        return set(self._closers)
 
     async def discard(self, key: str) -> None:
         """Close the runtime of `key` now."""

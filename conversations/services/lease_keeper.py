@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 import structlog
@@ -26,8 +27,14 @@ class LeaseKeeper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[UUID, tuple[Claim, TurnControl]] = {}
+        self._winds_up = False
+        self._also: Callable[[], None] | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def also(self, beat: Callable[[], None]) -> None:
+        """Have `beat` called after each renewal, on that thread and its connection."""
+        self._also = beat
 
     def start(self) -> None:
         """Begin to renew."""
@@ -43,6 +50,19 @@ class LeaseKeeper:
         """Renew this claim from now on, and tell `control` its deadline, or that it is lost."""
         with self._lock:
             self._held[claim.conversation_id] = (claim, control)
+        if self._winds_up:
+            control.hand_back(now=False)
+
+    def wind_up(self, *, now: bool) -> None:
+        """Ask all turns, and those that begin yet, to hand their leases back. In their event loop.
+
+        `now` as for TurnControl.hand_back.
+        """
+        self._winds_up = True
+        with self._lock:
+            controls = [control for _, control in self._held.values()]
+        for control in controls:
+            control.hand_back(now=now)
 
     def let_go(self, claim: Claim) -> None:
         """Renew this claim no more."""
@@ -55,6 +75,8 @@ class LeaseKeeper:
         while not self._stopped.wait(settings.LEASE_SECONDS / RENEWALS_PER_LEASE):
             try:
                 self._renew()
+                if self._also is not None:
+                    self._also()
             except Exception as error:  # noqa: BLE001  # its end would be the end of every lease
                 # The leases run on for a while; the runners stop by their own deadline if need be.
                 log.warning("leases_not_renewed", error=str(error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from datetime import timedelta
 from typing import Final
 
@@ -12,6 +14,25 @@ from conversations.services.transactions import write_transaction
 
 #: How long a process that ended is remembered.
 _KEPT: Final = timedelta(days=1)
+
+
+#: A sweep comes each second and is noted every few; a process that is silent for so long hangs.
+SILENT: Final = timedelta(seconds=15)
+
+
+def process_name() -> str:
+    """Name this process, for people who look at leases and sweeps."""
+    return f"{_host()}:{os.getpid()}"
+
+
+def _host() -> str:
+    return socket.gethostname()[:64]
+
+
+def sweeps_here() -> bool:
+    """Whether a process of this machine, or this container, has swept just now."""
+    rows = SweepRun.objects.filter(process__startswith=f"{_host()}:")
+    return rows.filter(last_run_at__gt=Now() - SILENT).exists()
 
 
 def sweep_run_note(*, process: str) -> None:

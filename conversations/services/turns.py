@@ -12,7 +12,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from conversations.agent.control import LeaseLostError, TurnControl
+from conversations.agent.control import LeaseLostError, TurnControl, TurnHandedBackError
 from conversations.agent.limits import LoopConfig
 from conversations.agent.llm import LLM
 from conversations.agent.loop import AgentLoop
@@ -129,6 +129,9 @@ async def _run(claim: Claim, control: TurnControl, resources: TurnResources) -> 
     try:
         loop = await _build(claim, control, resources)
         await loop.run()
+    except TurnHandedBackError:
+        log.info("turn_handed_back")
+        await in_db_thread(lease_hand_back, claim=claim)
     except (LeaseLostError, FencedError, ConversationGoneError) as error:
         # Somebody else goes on, or nobody: no command of ours may run beside him.
         log.warning("turn_given_up", reason=error.code)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db.models.functions import Now
+from django.utils import timezone
 
+from conversations.models import SweepRun
+from conversations.services.sweep_runs import process_name, sweep_begin
 from tests.commands.operating import call, start
 from tests.databases import database_environment
 from tests.serving import Server, free_port
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
 
 HEALTH = "healthcheck"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,18 @@ def test_all_is_well_and_a_second_time_too(transactional_db: None) -> None:
 def test_a_running_server_is_asked(server: Server) -> None:
     done = start(server.data_dir, HEALTH, "--url", server.address, database=server.database)
     assert (done.code, done.out) == (0, "OK: data directory, database, server.\n")
+
+
+def test_a_worker_is_asked_for_by_its_heartbeat(transactional_db: None) -> None:
+    elsewhere = SweepRun(process="other-machine:1", started_at=LONG_AGO, last_run_at=Now())
+    elsewhere.save()
+    done = call(HEALTH, "--worker")
+    assert (done.code, done.out) == (1, "")
+    assert "No worker on this machine" in done.err
+    sweep_begin(process=process_name())
+    assert call(HEALTH, "--worker").out == "OK: data directory, database, worker.\n"
+    SweepRun.objects.update(last_run_at=timezone.now() - timedelta(seconds=20))
+    assert call(HEALTH, "--worker", "--json").json["passed"] == ["data directory", "database"]
 
 
 def test_a_server_that_is_not_there_is_said(transactional_db: None) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
-from psycopg import sql
 
+from tests.outage import database_away
 from tests.serving import Server
 from tests.waiting import until_true
 
@@ -55,29 +55,6 @@ def test_it_says_which_part_is_missing_and_why_in_the_log(lonely: Server) -> Non
     assert lonely.call("GET", "/health") == (200, "OK")
 
 
-@contextmanager
-def _closed(server: Server) -> Iterator[None]:
-    """Keep the server from its database for a while."""
-    url = server.database.get("DATABASE_URL")
-    if url is None:
-        file = server.data_dir / "handrail.sqlite3"
-        kept = file.rename(server.data_dir / "kept")
-        file.mkdir()
-        yield
-        file.rmdir()
-        kept.rename(file)
-        return
-    base, _, name = url.rpartition("/")
-    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
-        connection.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-        )
-        yield
-        connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
-
-
 def metrics(server: Server) -> str:
     request = Request(f"{server.address}/metrics", headers={"Authorization": f"Bearer {SCRAPE}"})  # noqa: S310  # our own
     with urlopen(request, timeout=20) as answer:  # noqa: S310
@@ -86,7 +63,7 @@ def metrics(server: Server) -> str:
 
 def test_it_is_not_ready_without_its_database_and_ready_again_with_it(lonely: Server) -> None:
     assert lonely.call("GET", "/ready")[0] == 200
-    with _closed(lonely):
+    with database_away(lonely):
         until_true(lambda: lonely.call("GET", "/ready")[0] == 503)
         assert lonely.call("GET", "/ready")[1]["checks"]["data_directory"] == "ok"
         assert lonely.call("GET", "/alive") == (200, "OK")

@@ -53,7 +53,7 @@ async def test_an_interrupt_ends_the_command_at_once(
 ) -> None:
     running = asyncio.create_task(run("touch begun; sleep 100"))
     await until(lambda: (workspace / "begun").exists())
-    await runtime.interrupt()
+    await runtime.interrupt("the agent was stopped")
     async with asyncio.timeout(5):
         observation = await running
     assert "the agent was stopped" in observation.content
@@ -115,7 +115,7 @@ async def test_what_was_interrupted_at_any_moment_is_never_carried_out_later(
         command = f"touch begun-{number}; sleep 5; touch stale-{number} {long}"
         running = asyncio.create_task(run(command))
         await asyncio.sleep(number * 0.0005)
-        await runtime.interrupt()
+        await runtime.interrupt("the agent was stopped")
         async with asyncio.timeout(5):
             await running
         observation = await run(f"echo fresh-{number}")

@@ -27,6 +27,7 @@ class CountingRuntime:
         self.effects: list[str] = []
         self.began = asyncio.Event()
         self.let_go = asyncio.Event()
+        self.interrupted_by = ""
         self._interrupted = asyncio.Event()
 
     async def execute(self, action: Action) -> Observation:
@@ -54,8 +55,9 @@ class CountingRuntime:
             interrupted.cancel()
         return 130 if self._interrupted.is_set() else 0
 
-    async def interrupt(self) -> None:
+    async def interrupt(self, why: str) -> None:
         """Make a blocked command return."""
+        self.interrupted_by = why
         self._interrupted.set()
 
     async def close(self) -> None:
@@ -68,19 +70,27 @@ class CountingRuntimeProvider:
     def __init__(self) -> None:
         self.runtime = CountingRuntime()
         self.discarded: list[str] = []
+        self._warm: set[str] = set()
 
     def check(self) -> None:
         """Need nothing."""
 
     async def acquire(self, *, key: str, workspace: Path, shell_was_used: bool) -> Runtime:
         """Give the one runtime."""
+        self._warm.discard(key)
         return self.runtime
 
     async def release(self, key: str) -> None:
         """Keep it."""
+        self._warm.add(key)
+
+    def warm(self) -> set[str]:
+        """Give whose turns have ended."""
+        return set(self._warm)
 
     async def discard(self, key: str) -> None:
         """Remember who was discarded."""
+        self._warm.discard(key)
         self.discarded.append(key)
 
     async def close(self) -> None:

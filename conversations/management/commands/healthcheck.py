@@ -14,7 +14,12 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from conversations.management.operator_command import OperatorCommand, seconds
-from conversations.management.readiness import data_dir_check, database_check, server_check
+from conversations.management.readiness import (
+    data_dir_check,
+    database_check,
+    server_check,
+    worker_check,
+)
 
 DEFAULT_DEADLINE: Final = 5.0
 
@@ -66,6 +71,9 @@ class Command(OperatorCommand):
             "--url", type=_url, help="ask this server's /health too: http://127.0.0.1:3000"
         )
         parser.add_argument(
+            "--worker", action="store_true", help="ask for the worker of this machine or container"
+        )
+        parser.add_argument(
             "--deadline",
             metavar="SECONDS",
             type=seconds,
@@ -80,6 +88,8 @@ class Command(OperatorCommand):
             "data directory": data_dir_check,
             "database": database_check,
         }
+        if options["worker"]:
+            checks["worker"] = worker_check
         if url is not None:
             checks["server"] = partial(server_check, url, seconds=deadline)
         thread = _Checks(checks)

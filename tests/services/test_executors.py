@@ -1,47 +1,34 @@
-"""The in-process executor and its sweep, with real rows and a scripted model."""
+"""What every executor does: the same tests for each kind, with real rows and a scripted model."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db.models.functions import Now
 from pytest_django import Settings
 
 from conversations.agent.testing import finish, run
-from conversations.executors.in_process import InProcessExecutor
 from conversations.executors.sweep import SWEEP_SECONDS
-from conversations.models import Conversation, EventRecord
+from conversations.models import Conversation, EventRecord, LoopLease
 from conversations.services.conversations import conversation_delete
 from conversations.services.messages import message_send
 from conversations.services.transactions import in_db_thread
 from conversations.services.workspaces import workspace_ensure, workspace_path
 from tests.services.doubles import ScriptedTurns
+from tests.services.executing import Executor
 from tests.services.from_async import read
 from tests.services.reading import assert_sound, status
 from tests.waiting import until
 
 Turns = Callable[..., ScriptedTurns]
 Make = Callable[..., Conversation]
-Start = Callable[[ScriptedTurns], "asyncio.Future[InProcessExecutor]"]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    started: list[InProcessExecutor] = []
-
-    async def start_one(process: ScriptedTurns) -> InProcessExecutor:
-        executor = InProcessExecutor(process.resources)
-        await executor.start()
-        started.append(executor)
-        return executor
-
-    yield lambda process: asyncio.ensure_future(start_one(process))
-    for executor in started:
-        await executor.stop()
+Start = Callable[[ScriptedTurns], "asyncio.Future[Executor]"]
 
 
 async def test_it_runs_what_was_wanted_before_it_started(
@@ -96,6 +83,28 @@ async def test_the_sweep_survives_what_an_agent_left_and_clears_it_away(
     assert not await sync_to_async(EventRecord.objects.filter(conversation=deleted.pk).exists)()
     alive = await sync_to_async(conversation_of)()
     await until(lambda: status(alive.pk) == "STOPPED")
+
+
+@pytest.mark.parametrize("what", ["is run elsewhere", "is gone"])
+async def test_a_sandbox_is_not_kept_when_its_conversation(
+    turns: Turns, conversation_of: Make, start: Start, what: str
+) -> None:
+    conversation, other = [await sync_to_async(conversation_of)() for _ in range(2)]
+    process = turns(run("one"), run("one"), finish(), finish(), keeper_runs=False)
+    await start(process)
+    await until(lambda: {conversation.pk.hex, other.pk.hex} == process.runtimes.warm())
+
+    def happen() -> None:
+        if what == "is gone":
+            # By another process, which has cleared away all but this.
+            Conversation.objects.filter(pk=conversation.pk).delete()
+        else:
+            lease = LoopLease.objects.filter(pk=conversation.pk)
+            lease.update(holder="elsewhere:1#7", lease_expires_at=Now() + timedelta(hours=1))
+
+    await sync_to_async(happen)()
+    await until(lambda: process.runtimes.discarded == [conversation.pk.hex])
+    assert process.runtimes.warm() == {other.pk.hex}
 
 
 def nest(folder: Path) -> None:

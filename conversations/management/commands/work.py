@@ -1,0 +1,69 @@
+"""`manage.py work`: a worker process. It starts what project/worker.py wires."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from argparse import ArgumentParser
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import connection
+from django.utils.module_loading import import_string
+
+from conversations.checks import SANDBOX
+from conversations.management.operator_command import OperatorCommand, bad_arguments
+from conversations.management.readiness import data_dir_check, database_check, settings_check
+
+DEFAULT_CONCURRENCY: Final = 10
+_MOST: Final = 1000
+_WORK: Final = "project.worker.work"
+
+
+def _concurrency(text: str) -> int:
+    if re.fullmatch(r"\d{1,4}", text, flags=re.ASCII) and 1 <= int(text) <= _MOST:
+        return int(text)
+    message = f"{text!r}: it must be a whole number from 1 to {_MOST}"
+    raise argparse.ArgumentTypeError(message)
+
+
+class Command(OperatorCommand):
+    """Run turns that servers have put on the queue."""
+
+    help = "Run the agents' turns that servers have put on the queue (EXECUTOR=procrastinate)."
+    changes = False
+    # Run by hand, so that each is told in one line.
+    requires_system_checks = []
+    reports = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take how many turns at once."""
+        parser.add_argument(
+            "--concurrency",
+            metavar="N",
+            type=_concurrency,
+            default=DEFAULT_CONCURRENCY,
+            help=f"turns at once, 1 to {_MOST} (default {DEFAULT_CONCURRENCY})",
+        )
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Check what would fail later, then work until told to end."""
+        if connection.vendor != "postgresql":
+            message = (
+                "Workers need PostgreSQL, and this is SQLite: set DATABASE_URL and "
+                "EXECUTOR=procrastinate, or let `serve` run the turns."
+            )
+            raise bad_arguments(message)
+        if settings.EXECUTOR != "procrastinate":
+            message = (
+                f"EXECUTOR={settings.EXECUTOR}: the servers run the turns themselves and there is "
+                "no queue. Set EXECUTOR=procrastinate for servers and workers, then migrate."
+            )
+            raise bad_arguments(message)
+        for warning in settings_check(fatal={SANDBOX}):
+            self.stderr.write(warning)
+        data_dir_check()
+        database_check()
+        self.stdout.write(f"Handrail works, on up to {options['concurrency']} turns at once")
+        self.stdout.flush()
+        import_string(_WORK)(options["concurrency"])

@@ -1,0 +1,73 @@
+"""A worker process: the executor that fetches turns from the queue, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+
+from django.conf import settings
+
+from conversations.agent.litellm_client import clients_close
+from conversations.bus import get_bus
+from conversations.executors.procrastinate import ProcrastinateExecutor
+from conversations.services.titles import TitleMaker
+from project.database_limits import database_limits_set
+from project.llms import llm_for
+from project.server_environment import environment_narrow
+from project.turns import aside_threads_set, turn_resources, warm_up_later
+
+
+def work(concurrency: int) -> None:
+    """Run up to `concurrency` turns at once until SIGTERM or SIGINT.
+
+    Raises RuntimeUnavailableError where no sandbox can start, WorkerEndedError where it ends though
+    nobody told it to.
+    """
+    if settings.AUTH_MODE == "accounts":
+        environment_narrow()
+    database_limits_set()
+    asyncio.run(_work(concurrency))
+
+
+async def _work(concurrency: int) -> None:
+    aside_threads_set()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    titles = TitleMaker(llm_for=llm_for)
+    resources = turn_resources(titles)
+    await asyncio.to_thread(resources.runtimes.check)
+    executor = ProcrastinateExecutor(resources, concurrency=concurrency)
+    warm_up = warm_up_later()
+    await titles.start()
+    await get_bus().start()
+    try:
+        await executor.start()
+        gc.collect()
+        gc.freeze()
+        await _first_of(ended, executor)
+    finally:
+        warm_up.cancel()
+        try:
+            await executor.stop()
+        finally:
+            await get_bus().stop()
+            await titles.stop()
+            await clients_close()
+
+
+async def _first_of(ended: asyncio.Event, executor: ProcrastinateExecutor) -> None:
+    """Wait for the signal; raise what ended the worker, where that comes first."""
+    signalled = asyncio.create_task(ended.wait())
+    working = asyncio.create_task(executor.wait())
+    try:
+        await asyncio.wait({signalled, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        signalled.cancel()
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working

@@ -1,0 +1,49 @@
+"""`work`: what it refuses, in one line, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests.commands.operating import call, start
+from tests.databases import database_environment
+from tests.postgresql import needs_postgresql, rows
+
+WORK = "work"
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1001", "many", "1.5", ""])
+def test_a_number_of_turns_that_cannot_be_is_refused(transactional_db: None, number: str) -> None:
+    call(WORK, "--concurrency", number).refused("--concurrency", "1 to 1000")
+
+
+def test_without_a_queue_it_says_what_to_set(transactional_db: None) -> None:
+    word = "EXECUTOR=in_process" if settings.TEST_DATABASE_URL else "SQLite"
+    call(WORK).refused(word, "EXECUTOR=procrastinate")
+
+
+def test_sqlite_is_refused_on_the_command_line(tmp_path: Path) -> None:
+    done = start(tmp_path, WORK, database={})
+    assert (done.code, done.out) == (2, "")
+    assert "PostgreSQL" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@needs_postgresql
+def test_a_database_without_the_queues_tables_is_said(tmp_path: Path) -> None:
+    database = database_environment(tmp_path, migrated=False)
+    done = start(tmp_path, WORK, database=database, EXECUTOR="procrastinate")
+    assert done.code == 1
+    assert "run manage.py migrate first" in done.err
+
+
+@needs_postgresql
+def test_a_migration_gives_the_queue_its_index_and_leaves_nothing_to_make(tmp_path: Path) -> None:
+    database = database_environment(tmp_path)
+    index = "SELECT tablename FROM pg_indexes WHERE indexname = 'handrail_jobs_lock'"
+    assert rows(database["DATABASE_URL"], index) == [("procrastinate_jobs",)]
+    check = ("makemigrations", "--check", "--dry-run")
+    done = start(tmp_path, *check, database=database, EXECUTOR="procrastinate")
+    assert (done.code, done.out) == (0, "No changes detected\n")
