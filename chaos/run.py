@@ -26,6 +26,7 @@ from chaos.task import Task, model
 from tests.scripted_llm import ScriptedLLMServer
 
 _COMMAND_SECONDS: Final = 300
+_DATABASE_AWAY: Final = "The database does not answer"
 #: Nobody checks it.
 _KEY: Final = "sk-chaos-0123456789"
 
@@ -191,18 +192,22 @@ class _Run:
         """Choose one that stands: most blows fall on those that run turns."""
         among = self._fleet.runners if step.at < 0.8 else self._fleet.members  # noqa: PLR2004
         while True:
+            for member in self._fleet.members:
+                if not member.is_hit:
+                    self._check_alive(member)
             standing = [member for member in among if not member.is_hit]
             if standing:
-                member = standing[int(step.at * 1000) % len(standing)]
-                self._check_alive(member)
-                return member
+                return standing[int(step.at * 1000) % len(standing)]
             await asyncio.sleep(0.05)
 
     def _check_alive(self, member: Member) -> None:
-        """Note what has ended by itself, and start it again."""
-        if not member.is_alive:
+        """Note what has ended by itself, and start it again, as a supervisor does."""
+        if member.is_alive:
+            return
+        # What is started while the database is away says so and ends.
+        if _DATABASE_AWAY not in member.log_tail:
             self._report.deaths.append(f"{member.name} ended by itself: {member.log_tail}")
-            member.start()
+        member.start()
 
     async def _hit(self, step: Step, member: Member) -> None:
         self._report.blows[step.blow] += 1

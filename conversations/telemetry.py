@@ -22,8 +22,8 @@ from conversations.events.base import Action, NewEvent
 #: Models that get a label of their own in one process; later ones share OTHER.
 MOST_MODELS: Final = 50
 OTHER: Final = "other"
-#: Names that may be shown; others are somebody's text.
-_SHOWABLE: Final = re.compile(r"[A-Za-z0-9._:/@+-]{1,100}", re.ASCII)
+#: Names that may be shown, provider/name; others are somebody's text, a key even.
+_SHOWABLE: Final = re.compile(r"[A-Za-z0-9_-]{1,40}/[A-Za-z0-9._:/@+-]{1,100}", re.ASCII)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HTTP_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _WAIT_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
