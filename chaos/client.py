@@ -64,15 +64,16 @@ class Api:
         key = {"Idempotency-Key": uuid4().hex}
         return str((await self.ok("POST", "/api/conversations", body, **key))["conversation_id"])
 
-    async def wait_for_rest(self, conversation_id: str, *, seconds: float) -> bool:
-        """Whether nothing runs and nothing is wanted, before the time is up."""
+    async def wait_for_rest(self, conversation_id: str, *, over: asyncio.Event) -> bool:
+        """Whether nothing runs and nothing is wanted, at last two minutes after the last blow."""
         path = f"/api/conversations/{conversation_id}"
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while (await self.ok("GET", path))["status"] != "STOPPED":  # noqa: ASYNC110  # HTTP
-                    await asyncio.sleep(_PAUSE)
-                return True
-        return False
+        left = _LONGEST
+        while (await self.ok("GET", path))["status"] != "STOPPED":
+            if left <= 0:
+                return False
+            left -= _PAUSE if over.is_set() else 0
+            await asyncio.sleep(_PAUSE)
+        return True
 
 
 class Follower:

@@ -155,7 +155,7 @@ class _Run:
             asks_a_model = every and number % every == 0
             task = Task(mark=f"{number}", messages=2 if asks_a_model else 0)
             self._report.tasks.append(task)
-            await task.run(api, self._data_dir)
+            await task.run(api, self._data_dir, self._over)
 
     @property
     def _data_dir(self) -> Path:

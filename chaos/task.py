@@ -16,7 +16,7 @@ from tests.scripted_llm import Step, calls, finish, run
 
 #: Commands of one task, or for one message.
 COMMANDS: Final = 6
-#: Seconds that a task may take beside the blows; what takes longer is stuck.
+#: Seconds until a client has to have seen what is stored.
 _LONGEST: Final = 120.0
 MARK: Final = "[chaos "
 
@@ -67,7 +67,7 @@ class Task:
     effects: list[str] = field(default_factory=list)
     rested: bool = False
 
-    async def run(self, api: Api, data_dir: Path) -> None:
+    async def run(self, api: Api, data_dir: Path, over: asyncio.Event) -> None:
         """Create, follow, say what is to be said, and read everything at the end."""
         first = f"Begin. {MARK}{self.mark}]"
         body = (
@@ -78,12 +78,12 @@ class Task:
         follower = Follower(api, self.conversation_id)
         following = asyncio.create_task(follower.follow())
         try:
-            self.rested = await api.wait_for_rest(self.conversation_id, seconds=_LONGEST)
+            self.rested = await api.wait_for_rest(self.conversation_id, over=over)
             for number in range(1, self.messages):
                 text = f"Go on, {number}. {MARK}{self.mark}]"
                 (self.accepted if await follower.say(text) else self.unsure).append(text)
                 # A message that nobody has confirmed may still be on its way.
-                rested = await api.wait_for_rest(self.conversation_id, seconds=_LONGEST)
+                rested = await api.wait_for_rest(self.conversation_id, over=over)
                 self.rested = self.rested and rested
             path = f"/api/conversations/{self.conversation_id}/trajectory"
             self.log = (await api.ok("GET", path))["trajectory"]
