@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
 from django.utils import timezone
 
 from conversations.agent.llm import Usage
 from conversations.bus import get_bus
-from conversations.events.base import Action, Event, NewEvent
+from conversations.events.base import Action, NewEvent
 from conversations.events.cleaning import clean, maskable
-from conversations.events.codec import EventRow, event_from_row, payload_of
+from conversations.events.codec import EventRow, payload_of
 from conversations.events.observations import AgentStateChangedObservation
 from conversations.exceptions import ConversationGoneError, FencedError, LogMovedError
 from conversations.models import Conversation, EventRecord
-from conversations.services.transactions import write_transaction
-from conversations.services.usage import daily_usage_add, failures_note, usage_columns
+from conversations.services.append_sql import Insert, rows_append
+from conversations.services.usage import daily_usage_insert, failure_inserts
 from conversations.telemetry import telemetry
+
+# What `rows_append` calls `taken` is the conversation's row. Both databases name the columns of
+# VALUES so. The type of a cause is said: where all are null, PostgreSQL would take it for a text.
+_EVENTS: Final = """INSERT INTO conversations_eventrecord
+    (conversation_id, event_id, timestamp, source, action, observation, cause, payload)
+SELECT id, last_event_id + column1, last_updated_at, column2, column3, column4, column5, column6
+FROM taken, (VALUES {}) AS event"""
+_EVENT_VALUES: Final = "(%s, %s, %s, %s, CAST(%s AS bigint), %s)"
 
 
 def event_append(
@@ -32,7 +39,7 @@ def event_append(
     only_if_last: int | None = None,
     usage: Usage | None = None,
     secrets: Iterable[str] = (),
-) -> list[Event]:
+) -> None:
     """Store events under the next numbers and announce them after the commit.
 
     A loop names its `epoch`; a user's append names none. With `only_if_last` nothing is stored
@@ -40,35 +47,39 @@ def event_append(
 
     Raises ConversationGoneError, FencedError or LogMovedError; then nothing was stored.
     """
-    with write_transaction():
-        now = timezone.now()
-        rows = Conversation.objects.alive().filter(pk=conversation_id)
-        if epoch is not None:
-            rows = rows.filter(epoch=epoch)
-        if only_if_last is not None:
-            rows = rows.filter(last_event_id=only_if_last)
-        changed = {"last_event_id": F("last_event_id") + len(events), "last_updated_at": now}
-        if not rows.update(**changed, **_projection(events, usage)):
-            raise _refusal(conversation_id, epoch)
-        # The update has locked the row: the number read now is this transaction's own.
-        row = Conversation.objects.values_list("last_event_id", "owner_id")
-        last, owner_id = row.get(pk=conversation_id)
-        masked = maskable(secrets)
-        records = [
-            _record(conversation_id, last - len(events) + number, now, event, masked)
-            for number, event in enumerate(events, start=1)
-        ]
-        EventRecord.objects.bulk_create(records)
-        failures_note(conversation_id=conversation_id, events=events, now=now)
-        if usage is not None:
-            daily_usage_add(user_id=owner_id, usage=usage, now=now)
-        transaction.on_commit(partial(_announce, conversation_id, events))
-    return [event_from_row(record.to_row()) for record in records]
+    now = timezone.now()
+    inserts = [_events_insert(events, maskable(secrets)), *failure_inserts(events)]
+    if usage is not None:
+        # Last: behind the conversation's row no two transactions wait for each other.
+        inserts.append(daily_usage_insert(usage=usage, now=now))
+    stored = rows_append(
+        conversation_id=conversation_id,
+        count=len(events),
+        now=now,
+        agent_state=_agent_state(events),
+        usage=usage,
+        epoch=epoch,
+        only_if_last=only_if_last,
+        inserts=inserts,
+    )
+    if not stored:
+        raise _refusal(conversation_id, epoch)
+    transaction.on_commit(partial(_announce, conversation_id, events))
 
 
 def _announce(conversation_id: UUID, events: Sequence[NewEvent]) -> None:
     get_bus().publish(conversation_id)
     telemetry.events_appended(events)
+
+
+def _events_insert(events: Sequence[NewEvent], secrets: tuple[str, ...]) -> Insert:
+    """Give the rows of events: the newest gets `last_event_id`, those before it the ones below."""
+    rows = [
+        (number - len(events), *_columns(event, secrets))
+        for number, event in enumerate(events, start=1)
+    ]
+    values = ", ".join([_EVENT_VALUES] * len(rows))
+    return Insert(_EVENTS.format(values), [value for row in rows for value in row])
 
 
 def log_begin(
@@ -79,8 +90,7 @@ def log_begin(
     Nobody else knows it yet, so its numbers need no lock and nobody has to be told.
     """
     conversation.last_event_id = len(events) - 1
-    for name, value in _projection(events, None).items():
-        setattr(conversation, name, value)
+    conversation.agent_state = _agent_state(events) or conversation.agent_state
     conversation.save(force_insert=True)
     masked = maskable(secrets)
     EventRecord.objects.bulk_create(
@@ -101,8 +111,7 @@ def log_take_over(
 
     The rows come numbered, a batch in memory at a time; `closing` are the events that follow them.
     """
-    for name, value in _projection(closing, None).items():
-        setattr(conversation, name, value)
+    conversation.agent_state = _agent_state(closing) or conversation.agent_state
     conversation.save(force_insert=True)
     masked, number = maskable(secrets), -1
     for rows in batches:
@@ -126,13 +135,11 @@ def log_take_over(
     )
 
 
-def _projection(events: Sequence[NewEvent], usage: Usage | None) -> dict[str, Any]:
-    """Give the conversation's columns that follow from what is stored."""
-    columns: dict[str, Any] = {}
-    for event in events:
-        if isinstance(event.body, AgentStateChangedObservation):
-            columns["agent_state"] = event.body.agent_state.value
-    return columns if usage is None else columns | usage_columns(usage)
+def _agent_state(events: Sequence[NewEvent]) -> str | None:
+    """Give the state that the conversation is in after these events; None: as it was."""
+    states = (event.body for event in reversed(events))
+    found = (body for body in states if isinstance(body, AgentStateChangedObservation))
+    return next((body.agent_state.value for body in found), None)
 
 
 def _refusal(conversation_id: UUID, epoch: int | None) -> Exception:
@@ -143,6 +150,19 @@ def _refusal(conversation_id: UUID, epoch: int | None) -> Exception:
     if epoch is not None and current != epoch:
         return FencedError()
     return LogMovedError()
+
+
+def _columns(event: NewEvent, secrets: tuple[str, ...]) -> tuple[Any, ...]:
+    """Give an event's own columns, as the database takes them."""
+    is_action = isinstance(event.body, Action)
+    payload = clean(payload_of(event), secrets)
+    return (
+        event.source.value,
+        event.body.kind if is_action else "",
+        "" if is_action else event.body.kind,
+        event.cause,
+        connection.ops.adapt_json_value(payload, None),
+    )
 
 
 def _record(

@@ -25,7 +25,7 @@ from conversations.events.base import EventSource
 from conversations.events.cleaning import clean, maskable
 from conversations.models import Conversation, EventRecord, TitleSource
 from conversations.services.transactions import in_db_thread, write_transaction
-from conversations.services.usage import daily_usage_add, usage_columns
+from conversations.services.usage import usage_add
 from conversations.telemetry import telemetry
 from settings_app.exceptions import SettingsAppError
 from settings_app.selectors import EffectiveSettings, settings_for
@@ -109,23 +109,15 @@ def _store(
     if made:
         # What somebody got who could not wait for this title.
         replaceable |= Q(title=from_start, title_source=TitleSource.GENERATED)
+    now = timezone.now()
     with write_transaction():
         alive = Conversation.objects.alive().filter(pk=conversation_id)
-        if usage is not None and not _count(conversation_id, usage):
+        if usage and not usage_add(conversation_id=conversation_id, usage=usage, now=now):
             return _Outcome.GONE
         if alive.filter(replaceable).update(title=title, title_source=source):
             transaction.on_commit(partial(telemetry.title_made, by_llm=bool(made)))
             return _Outcome.KEPT
         return _Outcome.OVERTAKEN if alive.exists() else _Outcome.GONE
-
-
-def _count(conversation_id: UUID, usage: Usage) -> bool:
-    alive = Conversation.objects.alive().filter(pk=conversation_id)
-    if not alive.update(**usage_columns(usage)):
-        return False
-    owner_id = Conversation.objects.values_list("owner_id", flat=True).get(pk=conversation_id)
-    daily_usage_add(user_id=owner_id, usage=usage, now=timezone.now())
-    return True
 
 
 class TitleMaker:

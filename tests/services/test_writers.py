@@ -1,4 +1,4 @@
-"""Eight writers at once on one conversation."""
+"""Writers that meet: on one conversation, on their user's day, and behind a claim."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from collections.abc import Callable
 
 import pytest
 from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
-from conversations.models import Conversation, LoopLease
+from conversations.agent.llm import Usage
+from conversations.agent.settling import state_changed
+from conversations.events.codec import user_message
+from conversations.events.states import AgentState
+from conversations.exceptions import FencedError
+from conversations.models import Conversation, DailyUsage, LoopLease, TurnFailure
+from conversations.services.event_log import event_append
 from conversations.services.leases import (
     lease_claim,
 )
 from conversations.services.messages import message_send
+from conversations.services.transactions import write_transaction
 from tests.services.reading import assert_sound, told
+from tests.waiting import until_true
 
 Make = Callable[..., Conversation]
 
@@ -54,6 +64,72 @@ def test_eight_writers_leave_a_dense_log(
     assert_sound(conversation, at_rest=False)
     assert told(conversation).count("user message") == 161
     assert LoopLease.objects.get(conversation=conversation).requested == 161
+
+
+def test_the_answers_of_eight_writers_are_all_counted(
+    conversation_of: Make, eight_threads: Callable[[Callable[[int], None]], None]
+) -> None:
+    conversations = [conversation_of() for _ in range(8)]
+    usage = Usage(prompt_tokens=3, completion_tokens=2, cost=0.5)
+
+    def write(number: int) -> None:
+        for n in range(5):
+            said = user_message(str(n))
+            event_append(conversation_id=conversations[number].pk, events=[said], usage=usage)
+
+    eight_threads(write)
+    day = DailyUsage.objects.get()
+    assert (day.cost, day.prompt_tokens, day.completion_tokens) == (20.0, 120, 80)
+    for conversation in conversations:
+        assert_sound(conversation, at_rest=False)
+        conversation.refresh_from_db()
+        assert conversation.accumulated_cost == 2.5
+        assert conversation.total_tokens == 25
+
+
+def test_an_append_is_one_statement_where_the_database_can(conversation_of: Make) -> None:
+    conversation = conversation_of()
+    usage = Usage(prompt_tokens=1, completion_tokens=1)
+    failed = state_changed(AgentState.ERROR, "internal_error")
+    with CaptureQueriesContext(connection) as plain:
+        event_append(conversation_id=conversation.pk, events=[user_message("a")])
+    with CaptureQueriesContext(connection) as full:
+        events = [user_message(str(n)) for n in range(300)]
+        event_append(conversation_id=conversation.pk, events=[*events, failed], usage=usage)
+    # SQLite: the beginning, the row, what is stored with it, the end.
+    at_once = connection.vendor == "postgresql"
+    assert len(plain) == (1 if at_once else 4)
+    assert len(full) == (1 if at_once else 6)
+    assert_sound(conversation, at_rest=False)
+    assert told(conversation)[-2:] == ["user message", "state error"]
+    failure = TurnFailure.objects.get(conversation=conversation)
+    assert (failure.state, failure.reason) == ("error", "internal_error")
+
+
+def test_an_append_that_waits_for_a_claim_is_fenced_by_it(conversation_of: Make) -> None:
+    conversation = conversation_of()
+    before = told(conversation)
+    refused: list[FencedError] = []
+
+    def write() -> None:
+        try:
+            event_append(conversation_id=conversation.pk, events=[user_message("late")], epoch=0)
+        except FencedError as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    writer = threading.Thread(target=write)
+    with write_transaction(), connection.cursor() as cursor:
+        Conversation.objects.filter(pk=conversation.pk).update(epoch=F("epoch") + 1)
+        writer.start()
+        if connection.vendor == "postgresql":
+            # On SQLite nobody begins a transaction to write while another is open.
+            until_true(lambda: cursor.execute(waiting).fetchone()[0] > 0)
+    writer.join(60)
+    assert len(refused) == 1
+    assert told(conversation) == before
 
 
 def test_eight_claims_at_once_give_one_lease(
