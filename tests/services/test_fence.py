@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
-from pytest_django import Settings
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from conversations.agent.testing import calls, finish, run
 from conversations.events.codec import user_message
@@ -193,6 +195,26 @@ def test_an_append_of_an_older_epoch_stores_nothing(conversation_of: Make) -> No
     assert leases_renew([claim]) == set()
     assert not lease_release(claim=claim, served=9)
     assert leases_renew([newer]) == {conversation.pk}
+
+
+def test_many_leases_are_renewed_at_once_and_a_lost_one_is_not(
+    conversation_of: Make, settings: Settings, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    settings.MAX_CONCURRENT_CONVERSATIONS = 9
+    conversations = [conversation_of() for _ in range(4)]
+    claims = [lease_claim(conversation_id=one.pk, process="first") for one in conversations]
+    held = [claim for claim in claims if claim is not None]
+    assert len(held) == 4
+    ran_out = timezone.now() - timedelta(seconds=1)
+    LoopLease.objects.update(lease_expires_at=ran_out)
+    with django_assert_num_queries(1):
+        assert leases_renew(held) == {one.pk for one in conversations}
+    assert LoopLease.objects.live().count() == 4
+
+    LoopLease.objects.update(lease_expires_at=ran_out)
+    successor = lease_claim(conversation_id=conversations[1].pk, process="second")
+    assert successor is not None
+    assert leases_renew(held) == {conversations[n].pk for n in (0, 2, 3)}
 
 
 def test_an_append_on_a_log_that_moved_stores_nothing(conversation_of: Make) -> None:
