@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx
+from httpx._config import DEFAULT_LIMITS
 
 from conversations.agent.answer_bound import bounded_answer
 from conversations.agent.llm import LLMError, LLMResponse, ToolCall, Usage
@@ -180,6 +181,10 @@ def _load() -> Any:
                 import litellm
 
                 _silence(litellm)
+                # A client of httpx has 100 connections by default: of the turns that wait for one
+                # provider with one key, the others would wait for those, until their time is over.
+                # How many there are is bound elsewhere.
+                DEFAULT_LIMITS.max_connections = None
                 _rehearse(litellm)
             _litellm = litellm
     return _litellm

@@ -194,15 +194,17 @@ async def test_cancelling_ends_the_call_at_once(provider: ScriptedLLMServer) -> 
     assert call.cancelled()
 
 
-async def test_calls_run_side_by_side(provider: ScriptedLLMServer) -> None:
-    provider.script([text(str(number)) for number in range(8)])
+async def test_more_calls_run_side_by_side_than_a_client_has_connections_by_default(
+    provider: ScriptedLLMServer,
+) -> None:
+    provider.script([text(str(number)) for number in range(110)])
     llm = client_of(provider)
     with provider.hold():
-        waiting = [asyncio.create_task(llm.complete(HELLO, TOOLS)) for _ in range(8)]
-        await asyncio.to_thread(provider.wait_for, 8)
+        waiting = [asyncio.create_task(llm.complete(HELLO, TOOLS)) for _ in range(110)]
+        await asyncio.to_thread(provider.wait_for, 110)
     answers = await asyncio.gather(*waiting)
 
-    assert {response.content for response in answers} == {str(number) for number in range(8)}
+    assert {response.content for response in answers} == {str(number) for number in range(110)}
 
 
 async def test_a_marker_chooses_the_script_and_an_exhausted_one_says_so(
