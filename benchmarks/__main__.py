@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.databases import ROOT, Environments, databases_made, postgresql_find
 from benchmarks.report import conditions, report_write
-from benchmarks.sizes import FULL, LIMIT_SECONDS
+from benchmarks.sizes import FULL, LIMIT_SECONDS, QUICK
 
 _REPORT = ROOT / "docs" / "performance.md"
 _NONE = "No PostgreSQL answered on 127.0.0.1:5432, and TEST_DATABASE_URL names none that does."
@@ -62,6 +62,7 @@ def main() -> None:
     parts = [conditions()]
     if options.quick:
         parts.append("A quick run: its figures mean nothing.")
+    sizes = QUICK if options.quick else FULL
     urls = {"sqlite": "", "postgresql": postgresql_find()}
     for kind in [options.only] if options.only else urls:
         sys.stdout.write(f"On {kind}:\n")
@@ -69,7 +70,7 @@ def main() -> None:
         if kind == "postgresql" and not urls[kind]:
             parts.append(f"## PostgreSQL\n\n{_NONE}")
             continue
-        with databases_made(list(FULL.stored), server_url=urls[kind]) as environments:
+        with databases_made(list(sizes.stored), server_url=urls[kind]) as environments:
             parts.append(_section(environments, quick=options.quick))
     text = "\n\n".join(part.strip() for part in parts)
     report = options.report or (None if options.quick else _REPORT)

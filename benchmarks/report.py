@@ -13,7 +13,9 @@ from typing import Final
 
 from benchmarks.load import Figures
 from benchmarks.measures import Measured, Ratio
+from benchmarks.scale import Scale
 from benchmarks.servers import Footprint
+from benchmarks.tables import short, table, verdict
 
 BEGIN: Final = "<!-- written by `make bench`: begin -->"
 END: Final = "<!-- written by `make bench`: end -->"
@@ -43,6 +45,7 @@ class Section:
     measured: Measured
     ratios: Sequence[Ratio]
     idle: Sequence[Idle]
+    scale: Scale
     #: By the line of the table, what its request spends most of its time in.
     profiles: dict[str, list[str]]
 
@@ -56,9 +59,10 @@ class Section:
         parts = [
             f"## {self.database}",
             self.seeding,
-            _table(["p50 / p95 in ms, a second", *columns], figures),
-            _table(["ratio of medians", "measured", "target", ""], self._comparisons()),
-            _table(["the server", "resident MB", "threads", "asyncio tasks"], self._idle()),
+            table(["p50 / p95 in ms, a second", *columns], figures),
+            table(["ratio of medians", "measured", "target", ""], self._comparisons()),
+            table(["the server", "resident MB", "threads", "asyncio tasks"], self._idle()),
+            *self.scale.parts(),
             *self._profiles(),
         ]
         return "\n\n".join(parts) + "\n"
@@ -69,7 +73,7 @@ class Section:
                 one.name,
                 f"{one.value:.2f}",
                 f"at most {one.target}" if one.target else _NOTHING,
-                _verdict(met=one.met) if one.target else "",
+                verdict(met=one.met) if one.target else "",
             ]
             for one in self.ratios
         ]
@@ -79,7 +83,7 @@ class Section:
             ("asyncio tasks", after.tasks - before.tasks),
         ):
             name = f"{what} that idle conversations cost"
-            rows.append([name, str(more), "at most 0", _verdict(met=more <= 0)])
+            rows.append([name, str(more), "at most 0", verdict(met=more <= 0)])
         return rows
 
     def _idle(self) -> list[list[str]]:
@@ -103,23 +107,10 @@ class Section:
         return [lines[0] + "\n\n" + "\n".join(lines[1:])]
 
 
-def _verdict(*, met: bool) -> str:
-    return "met" if met else "**not met**"
-
-
 def _figures(figures: Figures | None) -> str:
     if figures is None:
         return _NOTHING
-    return f"{_short(figures.p50)} / {_short(figures.p95)}, {_short(figures.per_second)}/s"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{short(figures.p50)} / {short(figures.p95)}, {short(figures.per_second)}/s"
 
 
 def conditions() -> str:

@@ -31,9 +31,12 @@ from benchmarks.rows import (
     log_rows,
     one_row_rows,
 )
+from benchmarks.scale import Scale
 from benchmarks.seeding import conversations_seed, log_seed, some_conversations
 from benchmarks.servers import Process
 from benchmarks.sizes import Sizes
+from benchmarks.waiting import waiting_measure, wake_ups
+from benchmarks.writers import appends_measure
 
 #: Targets: over the bare DRF view, over the time at the smallest size, over SQL and an empty view.
 OVER_DRF = 1.5
@@ -85,11 +88,13 @@ def _idle(servers: Servers, sizes: Sizes, at_start: Idle) -> list[Idle]:
     """Create conversations that rest, and see what the server holds for them."""
     server = servers.product
     server.wait_until_at_rest(sizes.settle_seconds)
-    before = Idle("idle, after all of the above", server.footprint())
+    before = Idle("idle, after all of the above", server.footprint(looks=sizes.looks))
     for _ in range(sizes.idle):
         fetch(server.port, Request("POST", "/api/conversations", b"{}"))
     server.wait_until_at_rest(sizes.settle_seconds)
-    after = Idle(f"with {sizes.idle:,} idle conversations more", server.footprint())
+    after = Idle(
+        f"with {sizes.idle:,} idle conversations more", server.footprint(looks=sizes.looks)
+    )
     return [at_start, before, after]
 
 
@@ -150,7 +155,7 @@ def section_make(sizes: Sizes, environments: dict[str, dict[str, str]]) -> Secti
         server = servers.product
         for process in servers.products.values():
             process.wait_until_at_rest(sizes.settle_seconds)
-        at_start = Idle("idle, after the start", server.footprint())
+        at_start = Idle("idle, after the start", server.footprint(looks=sizes.looks))
         key = json.dumps({"llm_model": "openai/none", "llm_api_key": "sk-benchmark-0123456789"})
         fetch(server.port, Request("POST", "/api/settings", key.encode()))
         take("the list", list_rows(servers, sizes))
@@ -160,8 +165,13 @@ def section_make(sizes: Sizes, environments: dict[str, dict[str, str]]) -> Secti
         take("create", [create_row(servers)])
         take("append", [append_row(append_id, bare_id)])
         take("logs", log_rows(servers, sizes, log_id))
+        _say("measuring appends of many writers, and how soon a socket hears of one")
+        appends = [appends_measure(some_conversations(writers), sizes) for writers in sizes.writers]
+        wakes = wake_ups(server, append_id, sizes.wake_ups)
         _say("measuring what idle conversations cost")
         idle = _idle(servers, sizes, at_start)
+    _say("measuring loops that wait for their LLM")
+    waiting = waiting_measure(environments["small"], sizes)
     ratios = _ratios(measured, sizes)
     unmet = list(dict.fromkeys(name for one, name in ratios if not one.met))
     return Section(
@@ -170,5 +180,11 @@ def section_make(sizes: Sizes, environments: dict[str, dict[str, str]]) -> Secti
         measured=measured,
         ratios=[one for one, _ in ratios],
         idle=idle,
+        scale=Scale(
+            on_postgresql=connection.vendor == "postgresql",
+            appends=appends,
+            wake_ups=wakes,
+            waiting=waiting,
+        ),
         profiles=_profiles(unmet, rows, sizes),
     )

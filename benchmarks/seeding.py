@@ -79,11 +79,12 @@ def log_seed(conversation_id: UUID, number: int) -> None:
     for start in range(0, number, _BATCH):
         event_append(
             conversation_id=conversation_id,
-            events=[_event(event_id) for event_id in range(start, min(start + _BATCH, number))],
+            events=[event_make(event_id) for event_id in range(start, min(start + _BATCH, number))],
         )
 
 
-def _event(event_id: int) -> NewEvent:
+def event_make(event_id: int) -> NewEvent:
+    """Give a command, or what came back of the one before it."""
     command = f"python -m pytest tests/test_{event_id // 2}.py --quiet"
     if event_id % 2 == 0:
         body = RunAction(command=command, thought="The test may tell what is wrong.")

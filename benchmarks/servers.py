@@ -21,8 +21,6 @@ _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
 #: CPU seconds a second below which a server rests.
 _RESTING = 0.05
-#: Looks at a server of which the lowest counts: what is done each second comes and goes.
-_LOOKS = 8
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -69,9 +67,9 @@ class Process:
         """Return when it takes no CPU to speak of, or the time is over."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            before = self._cpu_seconds()
+            before = self.cpu_seconds()
             time.sleep(1)
-            if self._cpu_seconds() - before < _RESTING:
+            if self.cpu_seconds() - before < _RESTING:
                 return
 
     def stop(self) -> None:
@@ -84,10 +82,13 @@ class Process:
                 self._process.kill()
                 self._process.wait()
 
-    def footprint(self) -> Footprint:
-        """Give memory, threads and asyncio tasks (of `benchmarks.watched_server` only)."""
-        looks = [self._look() for _ in range(_LOOKS)]
-        return Footprint(*(min(values) for values in zip(*looks, strict=True)))
+    def footprint(self, *, looks: int) -> Footprint:
+        """Give memory, threads and asyncio tasks (of `benchmarks.watched_server` only).
+
+        The lowest of so many looks counts: what is done each second comes and goes.
+        """
+        seen = [self._look() for _ in range(looks)]
+        return Footprint(*(min(values) for values in zip(*seen, strict=True)))
 
     def _look(self) -> tuple[float, int, int]:
         time.sleep(_POLL_SECONDS * 2)
@@ -109,7 +110,8 @@ class Process:
     def _proc(self) -> Path:
         return Path("/proc") / str(self._process.pid)
 
-    def _cpu_seconds(self) -> float:
+    def cpu_seconds(self) -> float:
+        """Give the CPU time that it has taken so far."""
         fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 

@@ -33,6 +33,14 @@ class Sizes:
     load_seconds: float
     #: How long a server may take until it has come to rest.
     settle_seconds: float
+    #: Looks at a server of which the lowest counts.
+    looks: int
+    #: Writers that append at once, each in a process of its own.
+    writers: tuple[int, ...]
+    #: Loops of one server that wait for their LLM at once.
+    waiting: tuple[int, ...]
+    #: Appends whose way to a socket of another process is timed.
+    wake_ups: int
     #: Requests that a profile adds up.
     profiled: int
 
@@ -48,10 +56,14 @@ FULL: Final = Sizes(
     load_requests=800,
     load_seconds=0.4,
     settle_seconds=60,
+    looks=8,
+    writers=(1, 8),
+    waiting=(1, 100, 1_000),
+    wake_ups=20,
     profiled=100,
 )
 QUICK: Final = Sizes(
-    stored={"small": 100, "middle": 300, "large": 1_000},
+    stored={"small": 100, "large": 1_000},
     events=300,
     idle=20,
     rounds=1,
@@ -61,5 +73,10 @@ QUICK: Final = Sizes(
     load_requests=16,
     load_seconds=0.1,
     settle_seconds=0,
+    looks=1,
+    writers=(2,),
+    # Not one: a server that has loaded the LLM library costs more than all the rest.
+    waiting=(),
+    wake_ups=1,
     profiled=3,
 )

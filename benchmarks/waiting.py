@@ -1,0 +1,132 @@
+"""What loops cost that wait for their LLM, all in one server; and how soon a socket hears."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+import socketio
+from django.db import connections
+
+from benchmarks.held_llm import HELD, RELEASE
+from benchmarks.load import Request, fetch
+from benchmarks.scale import Waiting
+from benchmarks.servers import Process
+from benchmarks.sizes import Sizes
+from conversations.events.codec import user_message
+from conversations.services.event_log import event_append
+
+_POLL_SECONDS: Final = 0.1
+#: Seconds that all loops of a size may take to the LLM, and from there to their end.
+_LIMIT_SECONDS: Final = 300.0
+#: Clients that create conversations at once.
+_CREATORS: Final = 4
+#: Events of a turn here: message, `loading`, `running`, `finish`, `finished`.
+_EVENTS_A_TURN: Final = 5
+_WAKE_SECONDS: Final = 10.0
+
+
+def waiting_measure(environment: Mapping[str, str], sizes: Sizes) -> list[Waiting]:
+    """Start a server and an LLM that holds its answers; measure each number of loops."""
+    if not sizes.waiting:
+        return []
+    allowed = dict(environment) | {"MAX_CONCURRENT_CONVERSATIONS": str(10 * max(sizes.waiting))}
+    llm = Process(["-m", "benchmarks.held_llm", "{port}"], allowed)
+    server = Process(["-m", "benchmarks.watched_server", "serve", "--port", "{port}"], allowed)
+    try:
+        llm.wait_until_up()
+        server.wait_until_up()
+        own = {
+            "llm_model": "openai/held",
+            "llm_api_key": "sk-benchmark-0123456789",
+            "llm_base_url": f"http://127.0.0.1:{llm.port}/v1",
+        }
+        fetch(server.port, Request("POST", "/api/settings", json.dumps(own).encode()))
+        # One that does not count: the LLM library is loaded by it.
+        _measure(llm, server, 1, settle=0)
+        return [
+            _measure(llm, server, loops, settle=sizes.settle_seconds) for loops in sizes.waiting
+        ]
+    finally:
+        server.stop()
+        llm.stop()
+
+
+def _measure(llm: Process, server: Process, loops: int, *, settle: float) -> Waiting:
+    cpu, start = server.cpu_seconds(), time.monotonic()
+    body = json.dumps({"initial_user_msg": "Mend the test that fails."}).encode()
+    create = Request("POST", "/api/conversations", body)
+    with ThreadPoolExecutor(_CREATORS) as pool:
+        list(pool.map(lambda _: fetch(server.port, create), range(loops)))
+    _wait_for(lambda: int(fetch(llm.port, Request("GET", HELD))), loops)
+    seconds = time.monotonic() - start
+    server.wait_until_at_rest(min(settle, 5))
+    worked = server.cpu_seconds() - cpu
+    look, cpu = time.monotonic(), server.cpu_seconds()
+    footprint = server.footprint(looks=2)
+    time.sleep(settle / 10)
+    share = (server.cpu_seconds() - cpu) / (time.monotonic() - look)
+    cpu = server.cpu_seconds()
+    fetch(llm.port, Request("POST", RELEASE))
+    running = Request("GET", "/api/conversations/count?status=RUNNING")
+    _wait_for(lambda: int(fetch(server.port, running)), 0)
+    worked += server.cpu_seconds() - cpu
+    return Waiting(
+        loops=loops,
+        footprint=footprint,
+        seconds=seconds,
+        share=share,
+        milliseconds_an_event=worked * 1000 / (loops * _EVENTS_A_TURN),
+    )
+
+
+def _wait_for(read: Any, wanted: int) -> None:
+    end = time.monotonic() + _LIMIT_SECONDS
+    while (found := read()) != wanted:
+        if time.monotonic() > end:
+            msg = f"{found} loops after {_LIMIT_SECONDS:.0f} s, not {wanted}"
+            raise TimeoutError(msg)
+        time.sleep(_POLL_SECONDS)
+
+
+def wake_ups(server: Process, conversation_id: UUID, number: int) -> list[float]:
+    """Give the seconds from each append of this process to a socket at the server."""
+    return asyncio.run(_wake_ups(server, conversation_id, number))
+
+
+async def _wake_ups(server: Process, conversation_id: UUID, number: int) -> list[float]:
+    client, arrived, found = socketio.AsyncClient(reconnection=False), asyncio.Event(), []
+
+    async def note(event: dict[str, Any]) -> None:
+        if event.get("action") == "message":
+            arrived.set()
+
+    client.on("oh_event", note)
+    query = f"?conversation_id={conversation_id.hex}&latest_event_id=-1"
+    await client.connect(f"http://127.0.0.1:{server.port}{query}", transports=["websocket"])
+    try:
+        for place in range(number):
+            # At every moment of the second between two polls.
+            await asyncio.sleep(place % 10 / 10)
+            arrived.clear()
+            start = time.perf_counter()
+            await asyncio.to_thread(partial(_append, conversation_id))
+            async with asyncio.timeout(_WAKE_SECONDS):
+                await arrived.wait()
+            found.append(time.perf_counter() - start)
+    finally:
+        await client.disconnect()
+    return found
+
+
+def _append(conversation_id: UUID) -> None:
+    try:
+        event_append(conversation_id=conversation_id, events=[user_message("Go on.")])
+    finally:
+        connections.close_all()
