@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import Final
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
@@ -14,7 +13,7 @@ from uuid import UUID, uuid4
 from benchmarks.load import Request, fetch
 from benchmarks.measures import Http, InProcess, Row
 from benchmarks.profiles import ask_in_process
-from benchmarks.seeding import deepest_key, log_seed
+from benchmarks.seeding import deepest_key
 from benchmarks.servers import Process
 from benchmarks.sizes import EVENTS_PAGE, PAGE, Sizes
 from benchmarks.statements import Fresh, replay, statements_of
@@ -33,8 +32,6 @@ PATCH: Final = "PATCH a title"
 CREATE: Final = "create"
 APPEND: Final = "append a message, in process"
 _MESSAGE: Final = "Please mend the test that fails, and say what was wrong with it."
-#: Events before the append that is caught: a number that no other parameter equals.
-_EVENTS_BEFORE: Final = 977
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,12 +157,9 @@ def create_row(servers: Servers) -> Row:
 
 def append_row(mine: UUID, bare: UUID) -> Row:
     """Give the append of a user's message to one log, and its SQL on another one."""
-    event = user_message(_MESSAGE)
-    log_seed(bare, _EVENTS_BEFORE)
-    numbers = count(_EVENTS_BEFORE + 1)
-    append = partial(event_append, events=[event])
-    statements = statements_of(lambda: append(conversation_id=bare))
-    again = replay(statements, fresh={_EVENTS_BEFORE: lambda: next(numbers)})
+    append = partial(event_append, events=[user_message(_MESSAGE)])
+    # It counts by itself: sent again, it stores the next event.
+    again = replay(statements_of(lambda: append(conversation_id=bare)))
     return Row(
         name=APPEND,
         subjects={

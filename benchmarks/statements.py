@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection, connections
 
+#: How they begin; those that begin WITH something are the log's.
+_WRITES: Final = ("INSERT", "UPDATE", "WITH")
 #: Gives a new value each time in place of a caught one: a number or id that may be stored once.
 Fresh = Mapping[Any, Callable[[], Any]]
 
@@ -23,11 +25,14 @@ class Statement:
     @property
     def writes(self) -> bool:
         """Whether it changes a row."""
-        return self.text.startswith(("INSERT", "UPDATE"))
+        return self.text.startswith(_WRITES)
 
 
 def statements_of(work: Callable[[], object]) -> list[Statement]:
-    """Give what `work` sends to the database, transaction control left out."""
+    """Give what `work` sends to the database, transaction control left out.
+
+    Raises AssertionError where that is nothing: a floor of nothing would look well.
+    """
     caught: list[Statement] = []
 
     def catch(
@@ -37,22 +42,27 @@ def statements_of(work: Callable[[], object]) -> list[Statement]:
         many: bool,  # noqa: FBT001  # Django's
         context: dict[str, Any],
     ) -> Any:
-        if text.startswith(("SELECT", "INSERT", "UPDATE")):
+        if text.startswith(("SELECT", *_WRITES)):
             caught.append(Statement(text, tuple(parameters or ())))
         return execute(text, parameters, many, context)
 
     with connection.execute_wrapper(catch):
         work()
+    assert caught, "no statement was caught"
     return caught
 
 
 def replay(
     statements: Sequence[Statement], *, alias: str = "default", fresh: Fresh | None = None
 ) -> Callable[[], None]:
-    """Give a call that sends them again and fetches what comes; writes in one transaction."""
+    """Give a call that sends them again and fetches what comes; writes in one transaction.
+
+    A single statement is its own.
+    """
     on_sqlite = connections[alias].vendor == "sqlite"
     texts = [one.text.replace("%s", "?") if on_sqlite else one.text for one in statements]
-    first_write = next((n for n, one in enumerate(statements) if one.writes), -1)
+    writes = [number for number, one in enumerate(statements) if one.writes]
+    first_write = writes[0] if len(statements) > 1 and writes else -1
     begin = "BEGIN IMMEDIATE" if on_sqlite else "BEGIN"
 
     def send() -> None:
