@@ -91,5 +91,6 @@ def server_check(url: SplitResult, *, seconds: float) -> None:
 
 def _host() -> dict[str, str]:
     """Give the name to ask for: in a container the address is 127.0.0.1, which is not allowed."""
-    names = [name for name in settings.ALLOWED_HOSTS if name[0] not in ".*"]
+    # `.example.org` allows example.org, and what is below it.
+    names = [name.removeprefix(".") for name in settings.ALLOWED_HOSTS if name[0] != "*"]
     return {"Host": names[0]} if settings.AUTH_MODE == "accounts" and names else {}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
 from conversations.management.database_copy import PIECE, database_copy
-from conversations.management.whole_file import written_aside
+from conversations.management.whole_file import name_take, written_aside
 from tests.commands.operating import call, start
 from tests.databases import database_environment
 
@@ -85,6 +88,48 @@ def test_a_file_that_came_meanwhile_stays(target: Path) -> None:
     with pytest.raises(FileExistsError):
         write()
     assert target.read_text() == "somebody else's"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_of_many_to_one_name_one_is_written(target: Path) -> None:
+    writers = 8
+
+    def write(number: int, together: threading.Barrier) -> bool:
+        try:
+            with written_aside(target, replaces=False) as aside:
+                aside.write_text(str(number))
+                together.wait(20)
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(writers) as pool:
+        for _ in range(80):
+            write_one = partial(write, together=threading.Barrier(writers))
+            done = list(pool.map(write_one, range(writers)))
+            assert done.count(True) == 1
+            assert target.read_text() == str(done.index(True))
+            assert list(target.parent.iterdir()) == [target]
+            target.unlink()
+
+
+def test_where_the_disk_has_no_links_a_name_is_taken_once_as_well(target: Path) -> None:
+    aside = target.with_name("aside")
+
+    def no_link(source: Path, name: Path) -> None:
+        raise PermissionError(errno.EPERM, "as on FAT", str(source), None, str(name))
+
+    def somebody_is_faster(source: Path, name: Path) -> None:
+        name.write_text("somebody else's")
+        no_link(source, name)
+
+    aside.write_text("ours")
+    with pytest.raises(FileExistsError):
+        name_take(aside, target, link=somebody_is_faster)
+    assert target.read_text() == "somebody else's"
+    target.unlink()
+    name_take(aside, target, link=no_link)
+    assert target.read_text() == "ours"
     assert list(target.parent.iterdir()) == [target]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import stat
 from pathlib import Path
@@ -65,6 +66,22 @@ def test_a_file_that_cannot_be_written_is_said(user: User, tmp_path: Path) -> No
     done = call(EXPORT, conversation(user).pk.hex, "--output", str(tmp_path / "no" / "log.json"))
     assert done.code == 1
     assert "cannot be written" in done.err
+
+
+def test_what_is_no_plain_file_is_left_as_it_is(user: User, tmp_path: Path) -> None:
+    pk = conversation(user).pk.hex
+    pipe, link, folder = (tmp_path / name for name in ("pipe", "link", "folder"))
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/stdout")
+    folder.mkdir()
+    kinds = {path: stat.S_IFMT(path.lstat().st_mode) for path in (pipe, link, folder)}
+    for path, kind in kinds.items():
+        done = call(EXPORT, pk, "--output", str(path))
+        assert (done.code, done.out) == (1, "")
+        assert len(done.err.splitlines()) == 1
+        assert f"{path} is no plain file" in done.err
+        assert stat.S_IFMT(path.lstat().st_mode) == kind
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name for path in kinds}
 
 
 def test_kill_9_in_the_middle_leaves_the_file_as_it_was(user: User, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +56,33 @@ def test_all_is_well_and_a_second_time_too(transactional_db: None) -> None:
 def test_a_running_server_is_asked(server: Server) -> None:
     done = start(server.data_dir, HEALTH, "--url", server.address, database=server.database)
     assert (done.code, done.out) == (0, "OK: data directory, database, server.\n")
+
+
+class _OfOneName(BaseHTTPRequestHandler):
+    """A server that is reached under one name only."""
+
+    def do_GET(self) -> None:
+        is_asked = self.headers["Host"] == "example.org"
+        self.send_response(HTTPStatus.OK if is_asked else HTTPStatus.FORBIDDEN)
+        self.end_headers()
+        self.wfile.write(b'"OK"')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("allowed", [["example.org", ".a.example"], [".example.org"]])
+def test_a_server_is_asked_under_a_name_that_is_allowed(
+    transactional_db: None, settings: Settings, allowed: list[str]
+) -> None:
+    settings.AUTH_MODE, settings.ALLOWED_HOSTS = "accounts", allowed
+    with HTTPServer(("127.0.0.1", 0), _OfOneName) as one:
+        one.timeout = 20
+        thread = threading.Thread(target=one.handle_request)
+        thread.start()
+        done = call(HEALTH, "--url", f"http://127.0.0.1:{one.server_port}")
+        thread.join()
+    assert (done.code, done.out) == (0, "OK: data directory, database, server.\n"), done.err
 
 
 def test_a_worker_is_asked_for_by_its_heartbeat(transactional_db: None) -> None:

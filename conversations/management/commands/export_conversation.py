@@ -15,7 +15,7 @@ from conversations.management.operator_command import (
     bad_arguments,
     conversation_id,
 )
-from conversations.management.whole_file import written_aside
+from conversations.management.whole_file import is_plain_or_absent, written_aside
 from conversations.models import Conversation
 from conversations.selectors import trajectory_pieces
 
@@ -53,6 +53,12 @@ class Command(OperatorCommand):
             out.buffer.flush()
             return
         try:
+            if not is_plain_or_absent(output):
+                message = (
+                    f"{output} is no plain file, and is not replaced: give another name, or leave "
+                    "--output out for standard output."
+                )
+                raise CommandError(message)
             with written_aside(output, replaces=True) as aside, aside.open("wb") as file:
                 size = sum(map(file.write, _pieces(pk)))
         except OSError as error:
