@@ -22,10 +22,10 @@ from conversations.services.sweep_runs import process_name
 from conversations.services.titles import TitleMaker
 from conversations.stream.server import LOGIN_SECONDS, Stream
 from conversations.stream.transport import Transports
-from project.database_limits import database_limits_set
 from project.guard import Guard
 from project.llms import llm_for
 from project.metrics import metrics_begin
+from project.postgresql.base import process_serves
 from project.proxies import TrustedProxies
 from project.request_metrics import RequestMetrics
 from project.server_environment import environment_narrow
@@ -90,7 +90,7 @@ class _Lifespan:
 
 if settings.AUTH_MODE == "accounts":
     environment_narrow()
-database_limits_set()
+process_serves("web")
 metrics_begin()
 _lifespan = _Lifespan()
 _sockets_and_requests = Transports(

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import environ  # type: ignore[import-untyped]  # it ships no types
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 from outbound.policy import Allowed, allowed_parse
+from project.database import database_parse
 from project.kept_secrets import secret_keep
 from project.proxies import Network, network_parse
 from project.secret_values import bearer_token_check, key_ring_parse, secret_read
@@ -49,6 +49,12 @@ class Deployment:
     field_encryption_keys: tuple[str, ...] = field(repr=False)
     #: None means SQLite in data_dir.
     database: dict[str, Any] | None = field(repr=False)
+    database_connect_timeout: int
+    database_network_timeout: int
+    database_statement_timeout: float
+    database_lock_timeout: float
+    database_idle_timeout: float
+    web_threads: int
     auth_mode: str
     allowed_hosts: tuple[str, ...]
     #: Whose X-Forwarded-For and X-Forwarded-Proto count.
@@ -64,7 +70,6 @@ class Deployment:
     sandbox_network: bool
     lease_seconds: float
     worker_grace_seconds: float
-    web_threads: int
     max_iterations: int
     max_budget_per_task: float | None
     llm_model: str
@@ -123,6 +128,12 @@ def deployment_read() -> Deployment:
         or secret_keep(data_dir / "secret_key", make=get_random_secret_key),
         field_encryption_keys=_field_encryption_keys(data_dir),
         database=database,
+        database_connect_timeout=_integer("DATABASE_CONNECT_TIMEOUT", 5),
+        database_network_timeout=_integer("DATABASE_NETWORK_TIMEOUT", 10),
+        database_statement_timeout=_number("DATABASE_STATEMENT_TIMEOUT", 60.0, minimum=0.1),
+        database_lock_timeout=_number("DATABASE_LOCK_TIMEOUT", 3.0, minimum=0.1),
+        database_idle_timeout=_number("DATABASE_IDLE_TIMEOUT", 10.0, minimum=0.1),
+        web_threads=_web_threads(),
         auth_mode=auth_mode,
         allowed_hosts=_allowed_hosts(auth_mode),
         trusted_proxies=_entries("TRUSTED_PROXIES", network_parse),
@@ -134,9 +145,8 @@ def deployment_read() -> Deployment:
         sandbox_timeout=_number("SANDBOX_TIMEOUT", 120.0, minimum=1.0),
         sandbox_close_delay=_number("SANDBOX_CLOSE_DELAY", 900.0, minimum=0.0),
         sandbox_network=_flag("SANDBOX_NETWORK"),
-        lease_seconds=_number("LEASE_SECONDS", 6.0, minimum=0.5),
+        lease_seconds=_number("LEASE_SECONDS", 6.0, minimum=0.5, maximum=60.0),
         worker_grace_seconds=_number("WORKER_GRACE_SECONDS", 30.0, minimum=0.0),
-        web_threads=_web_threads(),
         max_iterations=_integer("MAX_ITERATIONS", 500),
         max_budget_per_task=(
             _number("MAX_BUDGET_PER_TASK", 0.0, minimum=0.0)
@@ -191,13 +201,15 @@ def _retention_days() -> int | None:
     return days
 
 
-def _number(name: str, default: float, *, minimum: float) -> float:
+def _number(name: str, default: float, *, minimum: float, maximum: float = float("inf")) -> float:
     value = variable(name)
     if value and not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, flags=re.ASCII):
         _refuse(name, value, "it must be a plain number such as 2 or 0.5")
     number = float(value) if value else default
     if number < minimum:
         _refuse(name, value, f"it must be {minimum:g} or more")
+    if number > maximum:
+        _refuse(name, value, f"it must be {maximum:g} or less")
     return number
 
 
@@ -221,24 +233,6 @@ def _field_encryption_keys(data_dir: Path) -> tuple[str, ...]:
 def _database() -> dict[str, Any] | None:
     url = _secret("DATABASE_URL")
     return database_parse("DATABASE_URL", url) if url else None
-
-
-def database_parse(name: str, url: str) -> dict[str, Any]:
-    """Turn a postgresql:// or sqlite:/// address into Django's terms. `name` says where it stood.
-
-    Raises ImproperlyConfigured, without the address: there is a password in it.
-    """
-    scheme = url.partition(":")[0].lower()
-    if scheme not in ("postgres", "postgresql", "sqlite"):
-        _refuse(name, f"{scheme}:…", "it must begin with postgresql:// or sqlite:///")
-    try:
-        config = dict(environ.Env.db_url_config(url))
-    except (ValueError, LookupError) as error:
-        msg = f"{name}={scheme}:…: the address cannot be read; write postgresql://user:password@host:5432/name."
-        raise ImproperlyConfigured(msg) from error
-    if config.get("NAME") in (None, "", ":memory:"):
-        _refuse(name, f"{scheme}:…", "the name of the database is missing at its end")
-    return config
 
 
 def _allowed_hosts(auth_mode: str) -> tuple[str, ...]:
@@ -282,7 +276,7 @@ def _throttle(auth_mode: str) -> str | None:
 
 
 def _web_threads() -> int:
-    threads = _integer("WEB_THREADS", 32)
+    threads = _integer("WEB_THREADS", 16)
     if not _FEWEST_THREADS <= threads <= _MOST_THREADS:
         what = f"it must be from {_FEWEST_THREADS} to {_MOST_THREADS}"
         _refuse("WEB_THREADS", str(threads), what)

@@ -10,6 +10,7 @@ import structlog
 
 from outbound.policy import policy_make
 from project import env
+from project.database import Timeouts, database_settings
 from project.settings_shown import settings_shown
 
 # Before any app is loaded: classes such as Field take type arguments from now on.
@@ -35,8 +36,6 @@ SANDBOX_CLOSE_DELAY = _deployment.sandbox_close_delay
 SANDBOX_NETWORK = _deployment.sandbox_network
 LEASE_SECONDS = _deployment.lease_seconds
 WORKER_GRACE_SECONDS = _deployment.worker_grace_seconds
-#: Requests that Django handles at once: a slow one must not hold up the others.
-WEB_THREADS = _deployment.web_threads
 MAX_ITERATIONS = _deployment.max_iterations
 MAX_BUDGET_PER_TASK = _deployment.max_budget_per_task
 LLM_MODEL = _deployment.llm_model
@@ -166,33 +165,20 @@ if AUTH_MODE == "accounts":
     ]
 
 
-def _database() -> dict[str, Any]:
-    database = _deployment.database or {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(DATA_DIR / "handrail.sqlite3"),
-    }
-    if database["ENGINE"].endswith("sqlite3"):
-        database["OPTIONS"] = {
-            # A transaction that reads first and then writes would fail at once when another wrote.
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        }
-    else:
-        # A database host that is gone without a word would be waited for two hours.
-        database["OPTIONS"] = {
-            "connect_timeout": 5,
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
-            **database.get("OPTIONS", {}),
-        }
-    # A new connection for each request costs 2.4 times more.
-    return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-
-
-DATABASES = {"default": _database()}
+DATABASE_TIMEOUTS = Timeouts(
+    connect=_deployment.database_connect_timeout,
+    network=_deployment.database_network_timeout,
+    statement=_deployment.database_statement_timeout,
+    lock=_deployment.database_lock_timeout,
+    idle=_deployment.database_idle_timeout,
+)
+_in_a_file = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": str(DATA_DIR / "handrail.sqlite3"),
+}
+DATABASES = {"default": database_settings(_deployment.database or _in_a_file, DATABASE_TIMEOUTS)}
+#: Requests that Django handles at once, each with a connection of its own.
+WEB_THREADS = _deployment.web_threads
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -13,8 +13,8 @@ from conversations.agent.litellm_client import clients_close
 from conversations.bus import get_bus
 from conversations.executors.procrastinate import ProcrastinateExecutor
 from conversations.services.titles import TitleMaker
-from project.database_limits import database_limits_set
 from project.llms import llm_for
+from project.postgresql.base import process_serves
 from project.server_environment import environment_narrow
 from project.turns import aside_threads_set, turn_resources, warm_up_later
 
@@ -27,7 +27,7 @@ def work(concurrency: int) -> None:
     """
     if settings.AUTH_MODE == "accounts":
         environment_narrow()
-    database_limits_set()
+    process_serves("worker")
     asyncio.run(_work(concurrency))
 
 

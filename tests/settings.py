@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from project import env
+from project.database import database_parse, database_settings
 
 #: The PostgreSQL that this run is for; empty for SQLite.
 TEST_DATABASE_URL = env.variable("TEST_DATABASE_URL")
@@ -23,14 +24,11 @@ env.environment_replace(
 )
 
 from project.settings import *  # noqa: E402, F403  # only now: they read the environment as they load
-from project.settings import DATABASES, INSTALLED_APPS  # noqa: E402  # named: they are changed
+from project.settings import DATABASE_TIMEOUTS, DATABASES, INSTALLED_APPS  # noqa: E402
 
 if TEST_DATABASE_URL:
-    DATABASES["default"] = {
-        **env.database_parse("TEST_DATABASE_URL", TEST_DATABASE_URL),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    }
+    _parsed = database_parse("TEST_DATABASE_URL", TEST_DATABASE_URL)
+    DATABASES["default"] = database_settings(_parsed, DATABASE_TIMEOUTS)
     # For the tests that run workers in this process.
     INSTALLED_APPS.insert(0, "procrastinate.contrib.django")
 else:

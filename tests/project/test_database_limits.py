@@ -5,32 +5,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
-from django.db import Error, OperationalError, connection, connections, transaction
+from django.db import Error, OperationalError, connection, transaction
+from pytest_django import Settings
 
 from conversations.models import Conversation
 from conversations.services.messages import message_send
-from project.database_limits import database_limits_set
+from project.postgresql.base import process_serves
 from settings_app.models import User
 from tests.commands.operating import conversation
 from tests.postgresql import needs_postgresql
 
 pytestmark = needs_postgresql
 FROZEN = 30.0
+SHORT = 0.3
 
 
 @pytest.fixture
-def _usual_again() -> Iterator[None]:
-    options = connections.settings["default"].setdefault("OPTIONS", {})
-    before = dict(options)
+def _serves() -> Iterator[None]:
+    """Let this process be a server's, for connections made from now on."""
+    process_serves("web")
     yield
-    options.clear()
-    options.update(before)
+    process_serves("command")
 
 
 @pytest.fixture
-def elsewhere(_usual_again: None) -> Iterator[Callable[[Callable[[], None]], Future[None]]]:
+def elsewhere(_serves: None) -> Iterator[Callable[[Callable[[], None]], Future[None]]]:
     """Give what runs something on a thread with a connection of its own."""
     with ThreadPoolExecutor() as pool:
 
@@ -63,9 +65,9 @@ class Frozen:
 
 
 def test_a_frozen_process_loses_its_transaction(
-    user: User, elsewhere: Callable[[Callable[[], None]], Future[None]]
+    user: User, elsewhere: Callable[[Callable[[], None]], Future[None]], settings: Settings
 ) -> None:
-    database_limits_set(idle=0.3)
+    settings.DATABASE_TIMEOUTS = replace(settings.DATABASE_TIMEOUTS, idle=SHORT)
     held = conversation(user)
     frozen = Frozen(held)
     its_end = elsewhere(frozen)
@@ -77,9 +79,9 @@ def test_a_frozen_process_loses_its_transaction(
 
 
 def test_nobody_waits_for_a_lock_for_long(
-    user: User, elsewhere: Callable[[Callable[[], None]], Future[None]]
+    user: User, elsewhere: Callable[[Callable[[], None]], Future[None]], settings: Settings
 ) -> None:
-    database_limits_set(lock=0.3)
+    settings.DATABASE_TIMEOUTS = replace(settings.DATABASE_TIMEOUTS, lock=SHORT)
     held = conversation(user)
     frozen = Frozen(held)
     its_end = elsewhere(frozen)
