@@ -6,6 +6,7 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from django.db.utils import OperationalError
 
 from project.env import settings_module_default
 
@@ -18,3 +19,8 @@ def main() -> None:
     except ImproperlyConfigured as error:
         # It says which setting, which value and what to do: a traceback would hide that.
         sys.exit(f"Handrail is not configured right (handrail.E001): {error}")
+    except OperationalError as error:
+        why = " ".join(str(error).split())
+        sys.exit(
+            f"The database does not answer, or is in use; run the command again. It says: {why}"
+        )
