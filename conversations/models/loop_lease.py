@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q, Subquery
@@ -32,20 +33,29 @@ class Status(models.TextChoices):
     STOPPED = "STOPPED"
 
 
+#: No lease is longer (LEASE_SECONDS ends at half of it). One that seems to be was taken before the
+#: clock was set back, and would else be held by a dead runner until the clock has caught up.
+LONGEST_LEASE: Final = timedelta(seconds=120)
+
+
+def _lives() -> Q:
+    return Q(lease_expires_at__gt=Now(), lease_expires_at__lte=Now() + LONGEST_LEASE)
+
+
 class LoopLeaseQuerySet(models.QuerySet["LoopLease"]):
     """The questions about a turn, each asked in one way."""
 
     def live(self) -> LoopLeaseQuerySet:
         """Keep what is being run now: by the database's clock, never by a stored status."""
-        return self.filter(lease_expires_at__gt=Now())
+        return self.filter(_lives())
 
     def wanted(self) -> LoopLeaseQuerySet:
         """Keep what should be run and is not: requested, or left behind by a runner that died."""
-        return self.in_use().exclude(lease_expires_at__gt=Now())
+        return self.in_use().exclude(_lives())
 
     def running(self) -> LoopLeaseQuerySet:
         """Keep what the wire calls RUNNING: a turn is wanted or leased."""
-        return self.in_use().filter(Q(requested__gt=F("served")) | Q(lease_expires_at__gt=Now()))
+        return self.in_use().filter(Q(requested__gt=F("served")) | _lives())
 
     def in_use(self) -> LoopLeaseQuerySet:
         """Keep what is wanted or leased, leases of runners that died included.

@@ -20,7 +20,12 @@ def chore_claim(*, name: str, process: str, due: datetime) -> bool:
         Chore.objects.bulk_create([Chore(name=name)], ignore_conflicts=True)
         to_do = Chore.objects.filter(Q(done_at=None) | Q(done_at__lt=due), name=name)
         # Unlike exclude(), this needs no second look at a null.
-        free = to_do.filter(Q(lease_expires_at=None) | Q(lease_expires_at__lte=Now()))
+        free = to_do.filter(
+            Q(lease_expires_at=None)
+            | Q(lease_expires_at__lte=Now())
+            # Taken before the clock was set back: its holder would have renewed it since.
+            | Q(lease_expires_at__gt=Now() + 2 * LEASE)
+        )
         return bool(free.update(holder=process, lease_expires_at=Now() + LEASE))
 
 
