@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
@@ -27,6 +27,7 @@ from conversations.exceptions import ConversationGoneError, FencedError
 from conversations.models import Control, Conversation, TitleSource
 from conversations.runtime.base import Runtime, RuntimeProvider
 from conversations.selectors import unsettled_action_ids
+from conversations.services.cut_off import CutOff
 from conversations.services.event_log import event_append
 from conversations.services.lease_keeper import LeaseKeeper
 from conversations.services.leases import (
@@ -38,6 +39,7 @@ from conversations.services.leases import (
     requested_read,
 )
 from conversations.services.loop_log import LoopLog
+from conversations.services.repeating import failure_tell
 from conversations.services.titles import Expected, TitleMaker
 from conversations.services.transactions import (
     RETRY_SECONDS,
@@ -64,10 +66,13 @@ class TurnResources:
     loop_config: LoopConfig | None = None
     #: Makes titles of conversations that have none; without it they keep the default.
     titles: TitleMaker | None = None
+    cut_off: CutOff = field(default_factory=CutOff)
 
 
 async def turn_run(*, conversation_id: UUID, resources: TurnResources) -> bool:
     """Run the wanted turn of a conversation to its rest. False when there was none to run."""
+    if resources.cut_off.has_to_wait(conversation_id):
+        return False
     deadline = time.monotonic() + settings.LEASE_SECONDS
     claim = await _claim(conversation_id, resources.process)
     if claim is None:
@@ -116,7 +121,7 @@ async def _watch(claim: Claim, control: TurnControl) -> None:
                     control.request_stop()
                     return
             except DatabaseError as error:
-                log.warning("control_not_read", holder=claim.holder, error=str(error))
+                failure_tell(log, "control_not_read", error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 await subscription.wait()
@@ -129,6 +134,7 @@ async def _run(claim: Claim, control: TurnControl, resources: TurnResources) -> 
     try:
         loop = await _build(claim, control, resources)
         await loop.run()
+        resources.cut_off.forget(claim.conversation_id)
     except TurnHandedBackError:
         log.info("turn_handed_back")
         await in_db_thread(lease_hand_back, claim=claim)
@@ -139,8 +145,9 @@ async def _run(claim: Claim, control: TurnControl, resources: TurnResources) -> 
         if isinstance(error, ConversationGoneError):
             await in_db_thread(lease_hand_back, claim=claim)
     except (OperationalError, InterfaceError) as error:
-        # The database is away. The lease runs out, and the turn goes on when it is back.
+        # The database is away, or full. The lease runs out, and the turn goes on when it is back.
         log.warning("turn_cut_off", error=str(error))
+        resources.cut_off.note(claim.conversation_id)
         await resources.runtimes.discard(key)
     except Exception:
         # A turn is the outermost place: whatever went wrong in it must not end the process, and
