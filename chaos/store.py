@@ -67,7 +67,7 @@ class PostgreSQLStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = free_port()
+        self.port = free_port()
         self._programs = programs_find()
         # PostgreSQL does not run as root.
         self._user = "postgres" if os.getuid() == _ROOT else None
@@ -79,16 +79,17 @@ class PostgreSQLStore:
     @property
     def environment(self) -> dict[str, str]:
         """Give its address."""
-        return {"DATABASE_URL": self._url}
+        return {"DATABASE_URL": self.url}
 
     @property
-    def _url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+    def url(self) -> str:
+        """Give where it listens, as an address."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = (
-            f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
             "-c max_connections=200"
         )
         self._run("pg_ctl", "start", "-w", "-D", "data", "-l", "log", "-o", options)
@@ -105,7 +106,7 @@ class PostgreSQLStore:
     def rows(self, statement: str) -> list[Sequence[Any]] | None:
         """Ask it; None while it is away."""
         try:
-            with psycopg.connect(self._url, connect_timeout=2) as connection:
+            with psycopg.connect(self.url, connect_timeout=2) as connection:
                 return list(connection.execute(statement.encode()).fetchall())
         except psycopg.OperationalError:
             return None

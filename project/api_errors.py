@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, JsonResponse, UnreadablePostError
+from django.http import Http404, HttpResponse, JsonResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.permissions import SAFE_METHODS
@@ -31,9 +32,9 @@ from conversations.exceptions import (
 from settings_app.exceptions import SecretUnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response:
 def _of_failure(exc: Exception) -> Response:
     if isinstance(exc, OperationalError | InterfaceError):
         # It is away, restarts, or waits for a lock. A commit may have gone through before that.
-        logger.error("The database did not answer", exc_info=exc)
+        logger.error("The database did not answer: %s", _clean(str(exc)))
         headers = {"Retry-After": RETRY_SECONDS}
         return Response({"message": DATABASE_AWAY}, status=BUSY, headers=headers)
     logger.error("A view of the API failed", exc_info=exc)
@@ -203,8 +204,36 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return defaults.page_not_found(request, exception)
 
 
+class DatabaseAway:
+    """Middleware: answer for a page whose view the database has failed, without a traceback."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass it on."""
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer where it was the database, else leave it to Django."""
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        logger.error("The database did not answer: %s", _clean(str(exception)))
+        return _database_away(request)
+
+
+def _database_away(request: HttpRequest) -> HttpResponse:
+    headers = {"Retry-After": RETRY_SECONDS}
+    if _is_api(request):
+        return JsonResponse({"message": DATABASE_AWAY}, status=BUSY, headers=headers)
+    return HttpResponse(DATABASE_AWAY, content_type="text/plain", status=BUSY, headers=headers)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer for a failure outside the API's views (handler500); Django has logged it."""
+    # Django calls this where it has caught the error.
+    if isinstance(sys.exception(), OperationalError | InterfaceError):
+        return _database_away(request)
     if _is_api(request):
         return JsonResponse({"message": INTERNAL_ERROR}, status=500)
     return defaults.server_error(request)

@@ -101,6 +101,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "project.api_errors.DatabaseAway",
 ]
 
 # What our own pages need, out of the packages where it lies: nothing has to be collected.

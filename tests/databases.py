@@ -40,7 +40,8 @@ needs_postgresql_tools = pytest.mark.skipif(
 )
 
 
-def _migrate(environment: dict[str, str]) -> None:
+def migrate(environment: Mapping[str, str]) -> None:
+    """Make the tables."""
     subprocess.run(  # our own command line
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
         cwd=ROOT,
@@ -76,7 +77,7 @@ def _postgresql_template() -> str:
     _create(name)
     with tempfile.TemporaryDirectory() as folder:
         # With the queue, which a server without workers does not mind.
-        _migrate(
+        migrate(
             {"DATA_DIR": folder, "DATABASE_URL": _url(name), "EXECUTOR": "procrastinate"},
         )
     return name
@@ -85,7 +86,7 @@ def _postgresql_template() -> str:
 @cache
 def _sqlite_template() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="handrail-template-"))
-    _migrate({"DATA_DIR": str(folder)})
+    migrate({"DATA_DIR": str(folder)})
     return folder
 
 

@@ -23,6 +23,12 @@ def remember(data_dir: Path, database_url: str | None) -> None:
     _places.append((data_dir, database_url))
 
 
+def search_and_forget(database_url: str) -> None:
+    """Search a database that goes before the run ends, and ask for it no more."""
+    assert not [table for table, row in _rows(database_url) if any(m in row for m in _MARKERS)]
+    _places[:] = [(folder, None if url == database_url else url) for folder, url in _places]
+
+
 def assert_tells_no_secret(said: Any) -> None:
     """Check an answer or an event of the server's."""
     text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,14 @@ class Server:
         self,
         data_dir: Path,
         *,
-        beside: Server | None = None,
+        beside: Server | Mapping[str, str] | None = None,
         entry: Sequence[str] = ("manage.py",),
         **environment: str,
     ) -> None:
-        """Name the place; a server `beside` another shares its database."""
+        """Name the place; a server `beside` another, or a database, shares that database."""
+        if beside is None:
+            beside = database_environment(data_dir)
+        database = beside.database if isinstance(beside, Server) else beside
         self._entry = entry
         self.data_dir = data_dir
         self.port = free_port()
@@ -51,7 +54,7 @@ class Server:
             "PATH": os.defpath,
             "HOME": str(data_dir),
             "DATA_DIR": str(data_dir),
-            **(database_environment(data_dir) if beside is None else beside.database),
+            **database,
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -211,7 +214,7 @@ class Client:
     @property
     def latest(self) -> int:
         """Give the id that the web client would name when it comes back."""
-        ids = [event["id"] for event in self.events if "id" in event]
+        ids = [event["id"] for event in self.events if isinstance(event.get("id"), int)]
         return ids[-1] if ids else -1
 
     async def __aenter__(self) -> Client:
@@ -240,6 +243,12 @@ class Client:
         self._client = self._new()
         self._server = server
         await self.connect()
+
+    async def stay(self) -> None:
+        """Connect again, where the connection has been lost meanwhile."""
+        if not self._client.connected:
+            self._client = self._new()
+            await self.connect()
 
     async def rejoin(self) -> None:
         """Cut, and connect again from the last event received."""

@@ -12,6 +12,7 @@ from django.db import Error
 
 from conversations.executors.nightly import Nightly
 from conversations.executors.sweep import Sweep
+from conversations.services.repeating import failure_tell
 from conversations.services.turns import TurnResources, turn_run
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class Runner:
             )
         except Error as error:
             # Nothing is lost: the next sweep asks again.
-            log.warning("turn_not_run", conversation=conversation_id.hex, error=str(error))
+            failure_tell(log, "turn_not_run", error, conversation=conversation_id.hex)
             return False
         except Exception:
             log.exception("turn_not_run", conversation=conversation_id.hex)

@@ -20,6 +20,7 @@ from conversations.services.cleanup import (
     workspace_clear,
 )
 from conversations.services.presence import Presence
+from conversations.services.repeating import failure_tell, failures_over
 from conversations.services.sweep_runs import sweep_begin, sweep_run_note
 from conversations.services.transactions import in_db_thread
 
@@ -81,12 +82,18 @@ class Sweep:
         self._hurry.set()
 
     async def _run(self) -> None:
+        failing_since: float | None = None
         while True:
             self._hurry.clear()
             try:
                 await self._round()
+                if failing_since is not None:
+                    log.info("sweep_works_again", after=round(time.monotonic() - failing_since, 1))
+                    failing_since = None
+                    failures_over()
             except DatabaseError as error:
-                log.warning("sweep_failed", error=str(error))
+                failing_since = failing_since or time.monotonic()
+                failure_tell(log, "sweep_failed", error)
             except Exception:
                 # Whatever it was: without the sweep nothing is ever taken over.
                 log.exception("sweep_failed")

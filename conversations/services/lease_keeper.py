@@ -13,6 +13,7 @@ from django.db import connection
 
 from conversations.agent.control import TurnControl
 from conversations.services.leases import Claim, leases_renew
+from conversations.services.repeating import failure_tell
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +80,7 @@ class LeaseKeeper:
                     self._also()
             except Exception as error:  # noqa: BLE001  # its end would be the end of every lease
                 # The leases run on for a while; the runners stop by their own deadline if need be.
-                log.warning("leases_not_renewed", error=str(error))
+                failure_tell(log, "leases_not_renewed", error)
                 connection.close()
         connection.close()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections, connection, transaction
+from django.db import OperationalError, close_old_connections, connection, transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -16,7 +17,10 @@ T = TypeVar("T")
 #: Seconds until a listener tries a read that failed again: no wake-up may come for it.
 RETRY_SECONDS = 1.0
 
+_STILL_AWAY = "the database did not answer a moment ago, and was not asked again"
 _WRITER = threading.RLock()
+#: When the database's thread failed to connect, by the monotonic clock.
+_away: dict[str, float] = {}
 
 
 @contextmanager
@@ -38,11 +42,25 @@ async def in_db_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwar
     """Run short ORM work from async code, on the thread that this process keeps for it.
 
     A connection that the database has dropped is put away first, so that a restart of the database
-    costs one error and no more.
+    costs one error and no more. While it is away, it is asked once a second, whoever wants it: all
+    wait on this thread, and each try may take DATABASE_CONNECT_TIMEOUT.
     """
 
     def call() -> T:
         close_old_connections()
+        _connect()
         return function(*args, **kwargs)
 
     return await sync_to_async(call, thread_sensitive=True)()
+
+
+def _connect() -> None:
+    if connection.connection is not None:
+        return
+    if time.monotonic() - _away.get("at", float("-inf")) < RETRY_SECONDS:
+        raise OperationalError(_STILL_AWAY)
+    try:
+        connection.ensure_connection()
+    except OperationalError:
+        _away["at"] = time.monotonic()
+        raise

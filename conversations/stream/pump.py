@@ -15,6 +15,7 @@ from conversations.events.codec import event_to_wire
 from conversations.events.states import AgentState
 from conversations.models import Conversation
 from conversations.selectors import event_rows
+from conversations.services.repeating import failure_tell
 from conversations.services.transactions import RETRY_SECONDS, in_db_thread
 
 log = structlog.get_logger(__name__)
@@ -47,7 +48,7 @@ async def pump(
                 rows = await in_db_thread(event_rows, conversation_id=conversation_id, after=cursor)
                 gone = not rows and await in_db_thread(_is_gone, conversation_id)
             except DatabaseError as error:
-                log.warning("stream_read_failed", error=str(error))
+                failure_tell(log, "stream_read_failed", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             for row in rows:

@@ -17,7 +17,8 @@ from django.db import DatabaseError
 from conversations.events.base import JSONObject
 from conversations.exceptions import HandrailError
 from conversations.selectors import conversation_get
-from conversations.services.transactions import in_db_thread
+from conversations.services.repeating import failure_tell
+from conversations.services.transactions import RETRY_SECONDS, in_db_thread
 from conversations.stream.handshake import handshake_read
 from conversations.stream.packets import ClientPacket
 from conversations.stream.pump import pump
@@ -39,10 +40,15 @@ LOGIN_SECONDS = 10.0
 MAX_SOCKETS_OF_USER = 100
 #: How long after a logout, or an account's end, an open socket may still receive.
 WELCOME_SECONDS = 5.0
+#: What a websocket is closed with while the database is away.
+TRY_AGAIN_LATER = 1013
 _NO_DATABASE = "The server's database does not answer. Try again in a moment."
 _NOT_WELCOME = "You are no longer logged in. Nothing was done: log in again, then send it again."
 _TOO_MANY = f"You have {MAX_SOCKETS_OF_USER} connections open. Close some, then try again."
-_NOT_STORED = "The server could not store this. Nothing was done; send it again."
+_NOT_STORED = (
+    "The server's database does not answer, so it is not known whether this was stored. "
+    "If it does not show up in a moment, send it again."
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +107,9 @@ class Stream:
         except PermissionDenied as error:
             raise socketio.exceptions.ConnectionRefusedError(str(error)) from error
         except DatabaseError as error:
-            log.warning("socket_refused", error=str(error))
+            failure_tell(log, "socket_refused", error)
+            # Its client comes back to a broken connection by itself, to a no it would not.
+            await environ["asgi.send"]({"type": "websocket.close", "code": TRY_AGAIN_LATER})
             raise socketio.exceptions.ConnectionRefusedError(_NO_DATABASE) from error
         if conversation is None:
             message = "This conversation does not exist."
@@ -143,15 +151,17 @@ class Stream:
         """Ask now and then whether the user is still logged in; cut off one who is not."""
         if time.monotonic() - connection.welcome_at < WELCOME_SECONDS:
             return True
-        try:
-            welcome = await connection.is_still_welcome()
-        except DatabaseError as error:
-            # It comes back with its cursor, and asks again.
-            log.warning("socket_cut_off", error=str(error))
-            welcome = False
-        if not welcome:
-            await self.sio.disconnect(sid)
-        return welcome
+        while True:
+            try:
+                welcome = await connection.is_still_welcome()
+            except DatabaseError as error:
+                # Cut off by us, a browser's client would not come back by itself.
+                failure_tell(log, "login_not_read", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if not welcome:
+                await self.sio.disconnect(sid)
+            return welcome
 
     async def _until_there_is_room(self, sid: str) -> None:
         """Wait for a client that reads slower than we send; cut off one that does not read at all.
@@ -195,7 +205,7 @@ class Stream:
         except SettingsAppError as error:
             return await self._refuse(sid, str(error), "settings")
         except DatabaseError as error:
-            log.warning("user_action_not_stored", error=str(error))
+            failure_tell(log, "user_action_not_stored", error)
             return await self._refuse(sid, _NOT_STORED, "not_stored")
         return {"status": "ok"}
 
