@@ -26,6 +26,7 @@ from project.guard import Guard
 from project.llms import llm_for
 from project.metrics import metrics_begin
 from project.postgresql.base import process_serves
+from project.probes import THREADS, Probes
 from project.proxies import TrustedProxies
 from project.request_metrics import RequestMetrics
 from project.server_environment import environment_narrow
@@ -96,7 +97,10 @@ _lifespan = _Lifespan()
 _sockets_and_requests = Transports(
     socketio.ASGIApp(
         Stream().sio,
-        other_asgi_app=WSGIMiddleware(django_application, workers=settings.WEB_THREADS),
+        other_asgi_app=Probes(
+            WSGIMiddleware(django_application, workers=settings.WEB_THREADS),
+            probes=WSGIMiddleware(django_application, workers=THREADS),
+        ),
         on_startup=_lifespan.start,
         on_shutdown=_lifespan.stop,
     ),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.client import HTTPConnection
 from typing import Any
@@ -110,14 +111,29 @@ async def test_while_the_database_is_away_everybody_is_told_and_comes_back_by_hi
     assert len(failed) < 10, failed
 
 
+def requested(server: Server, stack: ExitStack) -> HTTPConnection:
+    """Ask for a list, and don't wait for it."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+    stack.callback(connection.close)
+    connection.request("GET", "/api/conversations")
+    return connection
+
+
 async def test_a_stall_of_the_network_is_sat_out(exposed: Exposed, llm: ScriptedLLMServer) -> None:
-    work = Work(exposed.server, llm, "[stall]", steps=4)
+    server = exposed.server
+    work = Work(server, llm, "[stall]", steps=4)
     await work.client.connect()
     work.until_effects(2)
-    with exposed.network.stalled():
-        answer = await asyncio.to_thread(exposed.server.call, "GET", "/api/conversations")
-        assert answer[0] == 503
-        until_true(lambda: exposed.server.call("GET", "/ready")[0] == 503)
+    with exposed.network.stalled(), ExitStack() as stack:
+        # Twice as many as there are threads: without one of its own, a probe would stand behind.
+        asked = [
+            requested(server, stack) for _ in range(2 * int(server.environment["WEB_THREADS"]))
+        ]
+        assert await asyncio.to_thread(server.call, "GET", "/alive") == (200, "OK")
+        assert not select.select([one.sock for one in asked], [], [], 0)[0], "it was answered later"
+        answers = [await asyncio.to_thread(one.getresponse) for one in asked]
+        assert {answer.status for answer in answers} == {503}
+        until_true(lambda: server.call("GET", "/ready")[0] == 503)
     await work.until_rest()
 
 
@@ -179,5 +195,5 @@ async def test_a_web_process_has_no_more_connections_than_it_may(exposed: Expose
     assert {status for status, _ in await asyncio.gather(*asked)} == {200}
     names = exposed.store.rows("SELECT application_name FROM pg_stat_activity") or []
     ours = [name for (name,) in names if name == f"handrail-web:{server.pid}"]
-    # The threads for requests; loops and sockets, leases, retention, readiness, metrics.
-    assert 1 < len(ours) <= int(server.environment["WEB_THREADS"]) + 5
+    # The threads for requests; loops and sockets, leases, retention, readiness, probes.
+    assert 1 < len(ours) <= int(server.environment["WEB_THREADS"]) + 6
