@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import OperationalError
 from django.http import Http404, UnreadablePostError
-from django.test import Client
+from django.test import Client, RequestFactory
 from rest_framework import exceptions as drf
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
@@ -16,6 +17,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
 from conversations import exceptions as domain
+from project.api_errors import server_error
 from settings_app.exceptions import SecretUnreadableError
 
 if TYPE_CHECKING:
@@ -147,3 +149,15 @@ def test_host_that_django_refuses_is_json_below_api(client: Client) -> None:
     answer = client.get("/api/settings", headers={"host": "evil.example"})
     assert answer.status_code == 400
     assert "message" in answer.json()
+
+
+@pytest.mark.parametrize("path", ["/login", "/api/conversations"])
+def test_a_database_that_fails_outside_of_views_is_told_too(path: str) -> None:
+    """As a session that cannot be stored when the view has answered."""
+    try:
+        message = "the connection is lost"
+        raise OperationalError(message)
+    except OperationalError:
+        answer = server_error(RequestFactory().get(path))
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "The database does not answer" in answer.content.decode()
