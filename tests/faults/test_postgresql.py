@@ -196,4 +196,4 @@ async def test_a_web_process_has_no_more_connections_than_it_may(exposed: Expose
     names = exposed.store.rows("SELECT application_name FROM pg_stat_activity") or []
     ours = [name for (name,) in names if name == f"handrail-web:{server.pid}"]
     # The threads for requests; loops and sockets, leases, retention, readiness, probes.
-    assert 1 < len(ours) <= int(server.environment["WEB_THREADS"]) + 6
+    assert 1 < len(ours) <= int(server.environment["WEB_THREADS"]) + 7

@@ -151,12 +151,16 @@ def test_host_that_django_refuses_is_json_below_api(client: Client) -> None:
     assert "message" in answer.json()
 
 
+def _lose_connection() -> None:
+    message = "the connection is lost"
+    raise OperationalError(message)
+
+
 @pytest.mark.parametrize("path", ["/login", "/api/conversations"])
 def test_a_database_that_fails_outside_of_views_is_told_too(path: str) -> None:
     """As a session that cannot be stored when the view has answered."""
     try:
-        message = "the connection is lost"
-        raise OperationalError(message)
+        _lose_connection()
     except OperationalError:
         answer = server_error(RequestFactory().get(path))
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
