@@ -162,5 +162,7 @@ class Sweep:
                 await runtimes.discard(conversation_id.hex)
                 if await asyncio.to_thread(workspace_clear, conversation_id):
                     await in_db_thread(tombstone_remove, conversation_id)
+        except DatabaseError as error:
+            failure_tell(log, "clearing_failed", error)
         except Exception:
             log.exception("clearing_failed")

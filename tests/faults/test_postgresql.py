@@ -106,8 +106,9 @@ async def test_while_the_database_is_away_everybody_is_told_and_comes_back_by_hi
     await asyncio.gather(*(watcher.cut() for watcher in watchers))
     lines = server.log[written:].splitlines()
     assert "sweep_works_again" in server.log[written:]
-    assert not [line for line in lines if line.startswith("Traceback")]
-    failed = [line for line in lines if " [warning" in line]
+    assert "Traceback" not in server.log[written:], server.log[written:]
+    # The bus waits longer each time, by itself.
+    failed = [line for line in lines if " [warning" in line and "bus_lost" not in line]
     assert len(failed) < 10, failed
 
 
