@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
-from django.http import Http404, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.test import Client, RequestFactory
 from rest_framework import exceptions as drf
 from rest_framework.permissions import AllowAny
@@ -151,7 +151,7 @@ def test_host_that_django_refuses_is_json_below_api(client: Client) -> None:
     assert "message" in answer.json()
 
 
-def _lose_connection() -> None:
+def _lost(request: HttpRequest) -> HttpResponse:
     message = "the connection is lost"
     raise OperationalError(message)
 
@@ -159,9 +159,10 @@ def _lose_connection() -> None:
 @pytest.mark.parametrize("path", ["/login", "/api/conversations"])
 def test_a_database_that_fails_outside_of_views_is_told_too(path: str) -> None:
     """As a session that cannot be stored when the view has answered."""
+    request = RequestFactory().get(path)
     try:
-        _lose_connection()
+        answer = _lost(request)
     except OperationalError:
-        answer = server_error(RequestFactory().get(path))
+        answer = server_error(request)
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
     assert "The database does not answer" in answer.content.decode()
