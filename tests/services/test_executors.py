@@ -100,7 +100,7 @@ async def test_a_sandbox_is_not_kept_when_its_conversation(
             Conversation.objects.filter(pk=conversation.pk).delete()
         else:
             lease = LoopLease.objects.filter(pk=conversation.pk)
-            lease.update(holder="elsewhere:1#7", lease_expires_at=Now() + timedelta(hours=1))
+            lease.update(holder="elsewhere:1#7", lease_expires_at=Now() + timedelta(minutes=1))
 
     await sync_to_async(happen)()
     await until(lambda: process.runtimes.discarded == [conversation.pk.hex])
