@@ -34,7 +34,7 @@ HOST = "handrail.example.org"
 GIVEN = {"POSTGRES_PASSWORD": "p@ss:/w#rd", "ALLOWED_HOSTS": ".example.org"}
 TOOL = shutil.which("docker-compose")
 #: What docs/scaling.md says of connections, and how long a worker's commands may take to end.
-CONNECTIONS = {"web-1": 32 + 6, "web-2": 32 + 6, "worker": 7}
+CONNECTIONS = {"web-1": 16 + 7, "web-2": 16 + 7, "worker": 7}
 GRACE_SECONDS = 30
 SECRET_WORD = "kept-in-the-workspace"
 MAKE_TOKEN = """
