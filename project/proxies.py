@@ -35,6 +35,10 @@ _SCHEMES: Final = {
 }
 
 
+#: Bits of the widest network that may be named, by the version of IP.
+_WIDEST: Final = {4: 8, 6: 16}
+
+
 def network_parse(entry: str) -> Network:
     """Read an address or a network of proxies. Raises ValueError, which says what is wrong."""
     try:
@@ -42,8 +46,11 @@ def network_parse(entry: str) -> Network:
     except ValueError as error:
         msg = f"it is no address and no network ({error})"
         raise ValueError(msg) from error
-    if not network.prefixlen:
-        msg = "it means everybody, and everybody could then forge addresses"
+    if network.prefixlen < _WIDEST[network.version]:
+        msg = "it means nearly everybody, and everybody could then forge addresses"
+        raise ValueError(msg)
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
+        msg = "write it as an IPv4 address or network, for so the proxy is seen"
         raise ValueError(msg)
     return network
 

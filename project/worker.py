@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
+import threading
+from typing import Final
 
+import structlog
 from django.conf import settings
 
 from conversations.agent.litellm_client import clients_close
@@ -17,6 +21,12 @@ from project.llms import llm_for
 from project.postgresql.base import process_serves
 from project.server_environment import environment_narrow
 from project.turns import aside_threads_set, turn_resources, warm_up_later
+
+log = structlog.get_logger(__name__)
+
+#: Seconds beside the grace in which a worker has to end: its database may not answer, a workspace
+#: may take long to remove. Below the ten that docs/scaling.md tells supervisors to wait.
+END_SECONDS: Final = 9.0
 
 
 def work(concurrency: int) -> None:
@@ -34,8 +44,15 @@ def work(concurrency: int) -> None:
 async def _work(concurrency: int) -> None:
     aside_threads_set()
     ended = asyncio.Event()
+
+    def end() -> None:
+        overdue = threading.Timer(settings.WORKER_GRACE_SECONDS + END_SECONDS, _end_now)
+        overdue.daemon = True
+        overdue.start()
+        ended.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     titles = TitleMaker(llm_for=llm_for)
     resources = turn_resources(titles)
     await asyncio.to_thread(resources.runtimes.check)
@@ -56,6 +73,12 @@ async def _work(concurrency: int) -> None:
             await get_bus().stop()
             await titles.stop()
             await clients_close()
+
+
+def _end_now() -> None:
+    """End as by kill -9, which loses nothing: the leases run out, and others take over."""
+    log.error("end_overdue", after=settings.WORKER_GRACE_SECONDS + END_SECONDS)
+    os._exit(1)
 
 
 async def _first_of(ended: asyncio.Event, executor: ProcrastinateExecutor) -> None:

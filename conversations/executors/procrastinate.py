@@ -18,7 +18,6 @@ from procrastinate.job_context import JobContext
 from procrastinate.jobs import DeleteJobCondition, Status
 from procrastinate.psycopg_connector import PsycopgConnector
 from procrastinate.worker import Worker
-from psycopg.errors import ForeignKeyViolation
 
 from conversations.exceptions import HandrailError
 from conversations.executors.runner import STOP_SECONDS, Runner
@@ -93,8 +92,10 @@ class TurnWorker(Worker):
             await super()._fetch_and_process_jobs()  # type: ignore[no-untyped-call]
         except ConnectorException as error:
             log.warning("no_job_fetched", error=_why(error))
-            # Frozen for so long that the others have struck it off.
-            self._needs_id |= isinstance(error.__cause__, ForeignKeyViolation)
+            # A job may have been given to us without our hearing of it: it would stay ours for as
+            # long as we live. Or others have struck us off, for we were frozen for long. Under a
+            # new id the old one's jobs count as stalled, and the sweep drops them.
+            self._needs_id = True
 
     async def _process_job(self, context: JobContext) -> None:
         try:
@@ -174,6 +175,10 @@ class ProcrastinateExecutor:
         if self._working is not None:
             await asyncio.wait({self._working}, timeout=STOP_SECONDS)
             self._working.cancel()
+            await asyncio.wait({self._working}, timeout=STOP_SECONDS)
+            if self._working.done() and not self._working.cancelled():
+                # It does not matter any more; not asked for, it would be a traceback.
+                self._working.exception()
         # Only now: the heartbeat has to last until the last job's end is stored.
         await self._runner.stop()
         await self._app.close_async()

@@ -65,9 +65,13 @@ def worker_beat(worker_id: int) -> None:
 
 
 def queue_index(using: str) -> None:
-    """Give the queue the index that looking for a job's lock needs. Idempotent."""
+    """Give the queue the index that looking for a job's lock needs. Idempotent.
+
+    Where only some applications were migrated, the queue is not there yet.
+    """
     with connections[using].cursor() as cursor:
-        cursor.execute(_INDEX)
+        if "procrastinate_jobs" in connections[using].introspection.table_names(cursor):
+            cursor.execute(_INDEX)
 
 
 def queue_analyze() -> None:

@@ -22,6 +22,9 @@ class Network:
         self._flows = threading.Event()
         self._flows.set()
         self._ended = threading.Event()
+        self._to_lose: tuple[bytes, bytes] | None = None
+        #: Set when the reply that was to be lost is lost.
+        self.has_lost = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -29,6 +32,10 @@ class Network:
         self._ended.set()
         self._flows.set()
         self._listener.close()
+
+    def lose_reply(self, row: bytes, end: bytes) -> None:
+        """Cut the connection that has replied with `row`, before the `end` of that reply passes."""
+        self._to_lose = (row, end)
 
     @contextlib.contextmanager
     def stalled(self) -> Iterator[None]:
@@ -54,6 +61,7 @@ class Network:
                 self._forward(near, far)
 
     def _forward(self, near: socket.socket, far: socket.socket) -> None:
+        has_row = False
         while not self._ended.is_set():
             readable, _, _ = select.select([near, far], [], [], _POLL_SECONDS)
             self._flows.wait()
@@ -62,4 +70,11 @@ class Network:
                     data = side.recv(_CHUNK)
                     if not data:
                         return
+                    if side is far and self._to_lose is not None:
+                        row, end = self._to_lose
+                        has_row = has_row or row in data
+                        if has_row and end in data:
+                            self._to_lose = None
+                            self.has_lost.set()
+                            return
                     other.sendall(data)

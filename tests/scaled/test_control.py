@@ -47,7 +47,6 @@ async def test_a_stop_reaches_the_worker(
     ordered = sorted(took)
     p95 = ordered[max(0, round(0.95 * len(ordered)) - 1)]
     print(f"stop: p50 {statistics.median(took):.3f} s, p95 {p95:.3f} s of {times}")  # noqa: T201
-    assert "sleep 100" not in web.log, "the server runs no turns"
 
 
 async def test_pause_message_and_delete_reach_the_worker(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.faults.network import Network
 from tests.outage import database_away
 from tests.postgresql import needs_postgresql, rows
 from tests.scaled.steps import append_next, has_lines, lines, observations, work_long
-from tests.scripted_llm import ScriptedLLMServer
+from tests.scripted_llm import ScriptedLLMServer, calls, finish
 from tests.serving import Server
 from tests.waiting import until_true
 from tests.workers import Worker
@@ -89,3 +91,42 @@ def test_workers_and_servers_go_on_when_their_database_is_back(
     assert web.wait_for_rest(web.create("Do some steps. [outage]")) == "finished"
     until_true(lambda: rows(web.database["DATABASE_URL"], JOBS) == [(0,)])
     assert worker.stop() == 0
+
+
+@pytest.fixture
+def network(web: Server) -> Iterator[Network]:
+    """Give a stretch of network that leads to the database."""
+    made = Network(urlsplit(web.environment["DATABASE_URL"]).port or 5432)
+    yield made
+    made.close()
+
+
+def through(network: Network, web: Server) -> str:
+    """Give the database's address by way of it."""
+    found = urlsplit(web.environment["DATABASE_URL"])
+    user = f"{found.netloc.rpartition('@')[0]}@" if "@" in found.netloc else ""
+    return found._replace(netloc=f"{user}127.0.0.1:{network.port}").geturl()
+
+
+def test_a_job_that_was_given_to_a_worker_unheard_is_run(
+    web: Server, llm: ScriptedLLMServer, start_worker: Callable[..., Worker], network: Network
+) -> None:
+    """The queue has committed that the job is the worker's, and the connection breaks."""
+    llm.script(lambda _: calls(finish("Done.")), marker="[unheard]")
+    worker = start_worker(DATABASE_URL=through(network, web))
+    until_true(lambda: "Handrail works" in worker.log, seconds=60)
+    network.lose_reply(b"handrail.turn", b"COMMIT")
+    conversation_id = web.create("Do it. [unheard]")
+    until_true(network.has_lost.is_set)
+    assert web.wait_for_rest(conversation_id, seconds=60) == "finished"
+
+
+def test_a_worker_whose_database_does_not_answer_ends_in_time(
+    web: Server, start_worker: Callable[..., Worker], network: Network
+) -> None:
+    worker = start_worker(DATABASE_URL=through(network, web), WORKER_GRACE_SECONDS="0.5")
+    until_true(lambda: "Handrail works" in worker.log, seconds=60)
+    with network.stalled():
+        worker.signal(signal.SIGTERM)
+        worker.wait(seconds=20)
+    assert "Traceback" not in worker.log
