@@ -36,7 +36,7 @@ _SCHEMES: Final = {
 
 
 #: Bits of the widest network that may be named, by the version of IP.
-_WIDEST: Final = {4: 8, 6: 16}
+_WIDEST: Final = {4: 8, 6: 7}
 
 
 def network_parse(entry: str) -> Network:
