@@ -96,10 +96,12 @@ def test_an_append_is_one_statement_where_the_database_can(conversation_of: Make
     with CaptureQueriesContext(connection) as full:
         events = [user_message(str(n)) for n in range(300)]
         event_append(conversation_id=conversation.pk, events=[*events, failed], usage=usage)
-    # SQLite: the beginning, the row, what is stored with it, the end.
+    # PostgreSQL: the append, and word of it to other processes. SQLite: the beginning, the row, what
+    # is stored with it, the end.
     at_once = connection.vendor == "postgresql"
-    assert len(plain) == (1 if at_once else 4)
-    assert len(full) == (1 if at_once else 6)
+    assert len(plain) == (2 if at_once else 4)
+    assert len(full) == (2 if at_once else 6)
+    assert not at_once or "pg_notify" in plain.captured_queries[-1]["sql"]
     assert_sound(conversation, at_rest=False)
     assert told(conversation)[-2:] == ["user message", "state error"]
     failure = TurnFailure.objects.get(conversation=conversation)
