@@ -96,8 +96,8 @@ def test_an_append_is_one_statement_where_the_database_can(conversation_of: Make
     with CaptureQueriesContext(connection) as full:
         events = [user_message(str(n)) for n in range(300)]
         event_append(conversation_id=conversation.pk, events=[*events, failed], usage=usage)
-    # PostgreSQL: the append, and word of it to other processes. SQLite: the beginning, the row, what
-    # is stored with it, the end.
+    # PostgreSQL: the append, and word of it to other processes. SQLite: the beginning, the row,
+    # what is stored with it, the end.
     at_once = connection.vendor == "postgresql"
     assert len(plain) == (2 if at_once else 4)
     assert len(full) == (2 if at_once else 6)
