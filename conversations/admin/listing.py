@@ -83,9 +83,9 @@ class ConversationChangeList(CalmChangeList):
             if end is not None:
                 rows = rows.filter(_not_behind(end))
         limit = self.list_per_page
-        found = list(
-            rows.select_related("owner").defer("replay").annotate(running=is_running())[: limit + 1]
-        )
+        # Not joined: where one owner has all rows, SQLite would read and sort them all.
+        rows = rows.prefetch_related("owner").defer("replay").annotate(running=is_running())
+        found = list(rows[: limit + 1])
         page = found[:limit]
         following = (page[-1].created_at, page[-1].pk) if len(found) > limit else end
         self.searched_back_to = end[0] if end is not None and len(found) <= limit else None
