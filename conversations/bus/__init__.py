@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from conversations.bus.base import Bus, Subscription
+from conversations.bus.base import Bus, Call, Subscription
 from conversations.bus.memory import MemoryBus
 from conversations.bus.postgres import PostgresBus
 
@@ -21,4 +21,4 @@ def get_bus() -> Bus:
     return _installed[0]
 
 
-__all__ = ["Bus", "MemoryBus", "PostgresBus", "Subscription", "get_bus", "install"]
+__all__ = ["Bus", "Call", "MemoryBus", "PostgresBus", "Subscription", "get_bus", "install"]

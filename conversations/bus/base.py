@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A statement that wakes other processes' listeners, and what its placeholders stand for."""
+
+    text: str
+    parameters: tuple[str, ...]
 
 
 class Subscription(Protocol):
@@ -29,6 +38,12 @@ class Bus(Protocol):
         """Wake every listener of a conversation. Called after the commit, from any thread.
 
         It raises nothing: what it tells of is stored already.
+        """
+
+    def call(self, conversation_id: UUID) -> Call | None:
+        """Give what wakes the other processes, to be sent behind a commit; None: nothing does.
+
+        Who sends it wakes this process's own listeners by `wake`.
         """
 
     def wake(self, conversation_id: UUID) -> None:

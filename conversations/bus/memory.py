@@ -7,6 +7,8 @@ import threading
 from collections import defaultdict
 from uuid import UUID
 
+from conversations.bus.base import Call
+
 
 class MemorySubscription:
     """Remembers that a wake-up came, until it is waited for."""
@@ -48,6 +50,10 @@ class MemoryBus:
     def publish(self, conversation_id: UUID) -> None:
         """Wake every listener of a conversation, as far as they are in this process."""
         self.wake(conversation_id)
+
+    def call(self, conversation_id: UUID) -> Call | None:
+        """Give none: nobody else is told."""
+        return None
 
     def wake(self, conversation_id: UUID) -> None:
         """Wake every listener of a conversation in this process."""

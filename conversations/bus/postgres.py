@@ -12,6 +12,7 @@ import psycopg
 import structlog
 from django.db import Error, connections
 
+from conversations.bus.base import Call
 from conversations.bus.memory import MemoryBus
 
 log = structlog.get_logger(__name__)
@@ -60,12 +61,17 @@ class PostgresBus(MemoryBus):
         try:
             # After the commit, so a statement of its own: within the transaction, NOTIFY makes all
             # commits of the database wait for each other.
+            call = self.call(conversation_id)
             with connections["default"].cursor() as cursor:
-                payload = f"{conversation_id.hex}:{self._sender}"
-                cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, payload])
+                cursor.execute(call.text, call.parameters)
         except Error as error:
             # The commit holds all the same; the others find it by their poll.
             log.warning("wake_up_not_sent", conversation=conversation_id.hex, error=str(error))
+
+    def call(self, conversation_id: UUID) -> Call:
+        """Give the NOTIFY that every process hears."""
+        payload = f"{conversation_id.hex}:{self._sender}"
+        return Call("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE

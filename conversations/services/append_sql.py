@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection
+from django.db import Error, connection
 
 from conversations.agent.llm import Usage
+from conversations.bus import Call
 from conversations.models import Conversation
 from conversations.services.transactions import write_transaction
 
@@ -52,11 +53,13 @@ def rows_append(
     usage: Usage | None = None,
     epoch: int | None = None,
     only_if_last: int | None = None,
+    call: Call | None = None,
 ) -> bool:
     """Take `count` numbers of a conversation, and store rows with them; all of it, or nothing.
 
     None leaves a column as it is, and asks for no `epoch` and no newest id. False where the
-    conversation is deleted or another number stands there.
+    conversation is deleted or another number stands there. A `call` (PostgreSQL, outside of a
+    transaction) is sent along, behind the commit.
     """
     key = Conversation._meta.pk.get_db_prep_value(conversation_id, connection)
     used = usage or Usage()
@@ -74,10 +77,10 @@ def rows_append(
     )
     if connection.vendor == "sqlite":
         return _in_turn(take, inserts, key)
-    return _at_once(take, inserts)
+    return _at_once(take, inserts, call)
 
 
-def _at_once(take: Sequence[Any], inserts: Sequence[Insert]) -> bool:
+def _at_once(take: Sequence[Any], inserts: Sequence[Insert], call: Call | None) -> bool:
     """Send it as one statement, which outside of a transaction is its own: one way there and back.
 
     The inserts read what the update gives: so it is always the first to lock.
@@ -85,9 +88,25 @@ def _at_once(take: Sequence[Any], inserts: Sequence[Insert]) -> bool:
     parts = [f"taken AS ({_TAKE} RETURNING {_COLUMNS})"]
     parts += [f"rows{number} AS ({insert.text})" for number, insert in enumerate(inserts)]
     parameters = [*take, *(value for insert in inserts for value in insert.parameters)]
+    text = f"WITH {', '.join(parts)} SELECT 1 FROM taken"  # noqa: S608
+    if call is not None:
+        return _with_call(text, parameters, call)
     with connection.cursor() as cursor:
-        cursor.execute(f"WITH {', '.join(parts)} SELECT 1 FROM taken", parameters)  # noqa: S608
+        cursor.execute(text, parameters)
         return cursor.fetchone() is not None
+
+
+def _with_call(text: str, parameters: Sequence[Any], call: Call) -> bool:
+    """Send the call in the same message; behind COMMIT it is a transaction of its own."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"BEGIN; {text}; COMMIT; {call.text}", [*parameters, *call.parameters])
+            cursor.nextset()
+            return cursor.fetchone() is not None
+    except Error:
+        # The transaction may be open still, and Django knows of none.
+        connection.close()
+        raise
 
 
 def _in_turn(take: Sequence[Any], inserts: Sequence[Insert], key: Any) -> bool:

@@ -52,6 +52,9 @@ def event_append(
     if usage is not None:
         # Last: behind the conversation's row no two transactions wait for each other.
         inserts.append(daily_usage_insert(usage=usage, now=now))
+    bus = get_bus()
+    # Inside a caller's transaction nothing can be sent behind the commit.
+    call = None if connection.in_atomic_block else bus.call(conversation_id)
     stored = rows_append(
         conversation_id=conversation_id,
         count=len(events),
@@ -61,15 +64,12 @@ def event_append(
         epoch=epoch,
         only_if_last=only_if_last,
         inserts=inserts,
+        call=call,
     )
     if not stored:
         raise _refusal(conversation_id, epoch)
-    transaction.on_commit(partial(_announce, conversation_id, events))
-
-
-def _announce(conversation_id: UUID, events: Sequence[NewEvent]) -> None:
-    get_bus().publish(conversation_id)
-    telemetry.events_appended(events)
+    transaction.on_commit(partial(bus.publish if call is None else bus.wake, conversation_id))
+    transaction.on_commit(partial(telemetry.events_appended, events))
 
 
 def _events_insert(events: Sequence[NewEvent], secrets: tuple[str, ...]) -> Insert:

@@ -17,8 +17,10 @@ from conversations import bus
 from conversations.bus import PostgresBus, get_bus
 from conversations.bus.postgres import APPLICATION_NAME, CHANNEL
 from conversations.events.base import JSONObject
+from conversations.events.codec import user_message
 from conversations.executors.sweep import Sweep
 from conversations.models import Conversation, LoopLease
+from conversations.services.event_log import event_append
 from conversations.services.messages import message_send
 from conversations.stream.pump import pump
 from settings_app.models import User
@@ -69,6 +71,25 @@ async def test_a_wake_up_crosses_processes(
     done, _ = await asyncio.gather(command, asyncio.wait_for(subscription.wait(), HEARS * 3))
     assert done.code == 0
     subscription.close()
+
+
+async def test_an_append_of_a_loop_wakes_its_own_process_and_others(
+    listening: PostgresBus, resting: Conversation
+) -> None:
+    """A loop appends outside of a transaction: word of it goes along, behind the commit."""
+    other, append = PostgresBus(), sync_to_async(event_append)
+    await other.start()
+    await until(lambda: len(backends(OURS)) == 2)
+    ears = [one.subscribe(resting.pk) for one in (listening, other)]
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        # The other connection may be there before it listens.
+        heard = [asyncio.create_task(ear.wait()) for ear in ears]
+        while not all(task.done() for task in heard):
+            await append(conversation_id=resting.pk, events=[user_message("On.")], epoch=0)
+            await asyncio.wait(heard, timeout=0.2)
+    for ear in ears:
+        ear.close()
+    await other.stop()
 
 
 async def test_a_cut_connection_comes_back(listening: PostgresBus, resting: Conversation) -> None:

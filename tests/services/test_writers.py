@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
@@ -22,6 +22,7 @@ from conversations.services.leases import (
 )
 from conversations.services.messages import message_send
 from conversations.services.transactions import write_transaction
+from tests.postgresql import needs_postgresql
 from tests.services.reading import assert_sound, told
 from tests.waiting import until_true
 
@@ -96,12 +97,13 @@ def test_an_append_is_one_statement_where_the_database_can(conversation_of: Make
     with CaptureQueriesContext(connection) as full:
         events = [user_message(str(n)) for n in range(300)]
         event_append(conversation_id=conversation.pk, events=[*events, failed], usage=usage)
-    # PostgreSQL: the append, and word of it to other processes. SQLite: the beginning, the row,
-    # what is stored with it, the end.
+    # PostgreSQL: one message, and word to other processes in it, behind the commit. SQLite: the
+    # beginning, the row, what is stored with it, the end.
     at_once = connection.vendor == "postgresql"
-    assert len(plain) == (2 if at_once else 4)
-    assert len(full) == (2 if at_once else 6)
-    assert not at_once or "pg_notify" in plain.captured_queries[-1]["sql"]
+    assert len(plain) == (1 if at_once else 4)
+    assert len(full) == (1 if at_once else 6)
+    sent = plain.captured_queries[-1]["sql"]
+    assert not at_once or sent.index("COMMIT;") < sent.index("pg_notify")
     assert_sound(conversation, at_rest=False)
     assert told(conversation)[-2:] == ["user message", "state error"]
     failure = TurnFailure.objects.get(conversation=conversation)
@@ -132,6 +134,39 @@ def test_an_append_that_waits_for_a_claim_is_fenced_by_it(conversation_of: Make)
     writer.join(60)
     assert len(refused) == 1
     assert told(conversation) == before
+
+
+@needs_postgresql
+def test_an_append_that_fails_leaves_no_transaction_open(conversation_of: Make) -> None:
+    conversation = conversation_of()
+    before = told(conversation)
+    holding, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with write_transaction():
+                Conversation.objects.filter(pk=conversation.pk).update(epoch=F("epoch"))
+                holding.set()
+                over.wait(60)
+        finally:
+            connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert holding.wait(60)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            event_append(conversation_id=conversation.pk, events=[user_message("late")])
+        # What others do is seen, and what is stored from now on holds.
+        assert told(conversation) == before
+    finally:
+        over.set()
+        holder.join(60)
+    event_append(conversation_id=conversation.pk, events=[user_message("now")])
+    assert told(conversation) == [*before, "user message"]
+    assert_sound(conversation, at_rest=False)
 
 
 def test_eight_claims_at_once_give_one_lease(
