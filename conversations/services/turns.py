@@ -73,8 +73,7 @@ async def turn_run(*, conversation_id: UUID, resources: TurnResources) -> bool:
     """Run the wanted turn of a conversation to its rest. False when there was none to run."""
     if resources.cut_off.has_to_wait(conversation_id):
         return False
-    deadline = time.monotonic() + settings.LEASE_SECONDS
-    claim = await _claim(conversation_id, resources.process)
+    claim, deadline = await _claim(conversation_id, resources.process)
     if claim is None:
         return False
     control = TurnControl(deadline=deadline)
@@ -97,15 +96,21 @@ async def turn_run(*, conversation_id: UUID, resources: TurnResources) -> bool:
     return True
 
 
-async def _claim(conversation_id: UUID, process: str) -> Claim | None:
-    """Claim the turn; a claim that was made while we were cancelled is handed back."""
-    claiming = asyncio.ensure_future(
-        in_db_thread(lease_claim, conversation_id=conversation_id, process=process)
-    )
+async def _claim(conversation_id: UUID, process: str) -> tuple[Claim | None, float]:
+    """Claim the turn, and give its deadline; a claim made while we were cancelled is handed back.
+
+    The deadline is taken right before the claim: that may have waited for those of other turns.
+    """
+
+    def claim_now() -> tuple[Claim | None, float]:
+        deadline = time.monotonic() + settings.LEASE_SECONDS
+        return lease_claim(conversation_id=conversation_id, process=process), deadline
+
+    claiming = asyncio.ensure_future(in_db_thread(claim_now))
     try:
         return await asyncio.shield(claiming)
     except asyncio.CancelledError:
-        claim = await claiming
+        claim, _ = await claiming
         if claim is not None:
             await in_db_thread(lease_hand_back, claim=claim)
         raise

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from asgiref.sync import sync_to_async
+from pytest_django import Settings
 
 from conversations.agent.limits import LoopConfig
 from conversations.agent.llm import LLMError, LLMErrorKind, LLMResponse
@@ -16,6 +18,7 @@ from conversations.events.states import AgentState
 from conversations.models import Conversation
 from conversations.services.agent_loops import loop_stop
 from conversations.services.messages import message_send
+from conversations.services.transactions import in_db_thread
 from tests.services.doubles import ScriptedTurns
 from tests.services.from_async import (
     command,
@@ -29,7 +32,7 @@ from tests.services.from_async import (
     sound,
     stop,
 )
-from tests.waiting import until
+from tests.waiting import until, until_true
 
 Turns = Callable[..., ScriptedTurns]
 Make = Callable[..., Conversation]
@@ -337,4 +340,25 @@ async def test_secrets_are_masked_wherever_they_come_up(
     assert "sk-abcdef" not in await stored()
     assert "**********" in await stored()
     await request(conversation=conversation, state="stopped")
+    await sound(conversation)
+
+
+async def test_a_turn_that_waited_for_its_claim_has_a_whole_lease(
+    turns: Turns, conversation_of: Make, settings: Settings
+) -> None:
+    """Where many turns begin at once, each waits for those before it."""
+    settings.LEASE_SECONDS = 0.5
+    conversation = await create(conversation_of)()
+    process = turns(run("one"), finish(), keeper_runs=False)
+    begun = time.monotonic()
+
+    def be_busy() -> None:
+        until_true(lambda: time.monotonic() > begun + 0.5)
+        settings.LEASE_SECONDS = 60
+
+    before = asyncio.create_task(in_db_thread(be_busy))
+    assert await process.run_all(conversation.pk) == 1
+    await before
+    assert (await read(conversation))[-1] == "state finished"
+    assert process.effects == ["one"]
     await sound(conversation)
