@@ -63,7 +63,8 @@ def _environment(data_dir: Path) -> dict[str, str]:
     }
 
 
-def _migrate(environment: dict[str, str]) -> None:
+def migrate(environment: dict[str, str]) -> None:
+    """Make the tables of what these settings need."""
     subprocess.run(  # our own command line
         [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
         cwd=ROOT,
@@ -80,7 +81,7 @@ def _on_sqlite(environments: Environments) -> Iterator[dict[str, str]]:
         for alias, environment in environments.items()
     }
     first, *others = environments
-    _migrate(environments[first])
+    migrate(environments[first])
     for alias in others:
         shutil.copy(files[first], files[alias])
     yield {alias: str(file) for alias, file in files.items()}
@@ -98,7 +99,7 @@ def _on_postgresql(environments: Environments, server_url: str) -> Iterator[dict
             for alias, environment in environments.items():
                 path = f"/{names[alias]}"
                 environment["DATABASE_URL"] = urlunsplit(urlsplit(server_url)._replace(path=path))
-            _migrate(environments[first])
+            migrate(environments[first])
             for alias in others:
                 connection.execute(
                     copy.format(sql.Identifier(names[alias]), sql.Identifier(names[first]))

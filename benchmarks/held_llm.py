@@ -8,6 +8,7 @@ import sys
 from typing import Any, Final
 
 HELD: Final = "/held"
+HOLD: Final = "/hold"
 RELEASE: Final = "/release"
 _BACKLOG: Final = 4096
 _FINISH: Final = {"message": "It is done.", "task_completed": "true"}
@@ -71,11 +72,15 @@ class HeldLLM:
 
     async def _answer(self, path: str, body: bytes) -> bytes:
         if path == RELEASE:
+            # Until it is told to hold again: a call that was made anew comes late.
             self._released.set()
-            self._released = asyncio.Event()
-        elif path != HELD and b'"tools"' not in body:
+        elif path == HOLD:
+            self._released.clear()
+        elif path in (HELD, "/health"):
+            pass
+        elif b'"tools"' not in body:
             return _TITLE
-        elif path not in (HELD, "/health"):
+        else:
             self._held += 1
             try:
                 await self._released.wait()

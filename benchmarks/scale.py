@@ -14,6 +14,9 @@ from benchmarks.tables import short, table, verdict
 #: Events a second of many writers on PostgreSQL.
 _APPENDS: Final = 2_000
 _MANY: Final = 8
+#: Resident MiB of a worker with so many loops that wait.
+_MEGABYTES: Final = 1_536
+_CROWD: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +99,27 @@ class Scale:
                 short(one.seconds),
                 f"{one.share:.1%}",
                 short(one.milliseconds_an_event),
+                *self._memory(one),
             ]
             for one in self.waiting
         ]
         head = [
-            "loops that wait for their LLM, one server",
+            "loops that wait for their LLM, one worker"
+            if self.on_postgresql
+            else "loops that wait for their LLM, one server",
             "resident MB",
             "threads",
             "asyncio tasks",
             "s until all wait",
             "CPU of a core while they wait",
             "ms of CPU an event",
+            "target",
+            "",
         ]
         return table(head, rows)
+
+    def _memory(self, one: Waiting) -> list[str]:
+        if not self.on_postgresql or one.loops < _CROWD:
+            return ["-", ""]
+        met = one.footprint.megabytes < _MEGABYTES
+        return [f"under {_MEGABYTES:,} MB", verdict(met=met)]

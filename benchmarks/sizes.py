@@ -37,7 +37,7 @@ class Sizes:
     looks: int
     #: Writers that append at once, each in a process of its own.
     writers: tuple[int, ...]
-    #: Loops of one server that wait for their LLM at once.
+    #: Loops of one process that wait for their LLM at once.
     waiting: tuple[int, ...]
     #: Appends whose way to a socket of another process is timed.
     wake_ups: int
@@ -58,7 +58,7 @@ FULL: Final = Sizes(
     settle_seconds=60,
     looks=8,
     writers=(1, 8),
-    waiting=(1, 100, 1_000),
+    waiting=(1, 100, 1_000, 2_000),
     wake_ups=20,
     profiled=100,
 )

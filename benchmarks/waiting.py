@@ -1,4 +1,4 @@
-"""What loops cost that wait for their LLM, all in one server; and how soon a socket hears."""
+"""What loops cost that wait for their LLM, all in one process; and how soon a socket hears."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import socketio
-from django.db import connections
+from django.db import connection, connections
 
-from benchmarks.held_llm import HELD, RELEASE
+from benchmarks.databases import migrate
+from benchmarks.held_llm import HELD, HOLD, RELEASE
 from benchmarks.load import Request, fetch
 from benchmarks.scale import Waiting
 from benchmarks.servers import Process
@@ -22,6 +23,7 @@ from benchmarks.sizes import Sizes
 from conversations.events.codec import user_message
 from conversations.services.event_log import event_append
 
+_WATCHED: Final = ("-m", "benchmarks.watched_server")
 _POLL_SECONDS: Final = 0.1
 #: Seconds that all loops of a size may take to the LLM, and from there to their end.
 _LIMIT_SECONDS: Final = 300.0
@@ -33,12 +35,21 @@ _WAKE_SECONDS: Final = 10.0
 
 
 def waiting_measure(environment: Mapping[str, str], sizes: Sizes) -> list[Waiting]:
-    """Start a server and an LLM that holds its answers; measure each number of loops."""
+    """Start an LLM that holds its answers, and measure each number of loops.
+
+    They run in the server on SQLite, on PostgreSQL in a worker beside it.
+    """
     if not sizes.waiting:
         return []
-    allowed = dict(environment) | {"MAX_CONCURRENT_CONVERSATIONS": str(10 * max(sizes.waiting))}
+    most, on_postgresql = max(sizes.waiting), connection.vendor == "postgresql"
+    allowed = dict(environment) | {"MAX_CONCURRENT_CONVERSATIONS": str(10 * most)}
+    if on_postgresql:
+        allowed["EXECUTOR"] = "procrastinate"
+        migrate(allowed)  # the queue has tables of its own
     llm = Process(["-m", "benchmarks.held_llm", "{port}"], allowed)
-    server = Process(["-m", "benchmarks.watched_server", "serve", "--port", "{port}"], allowed)
+    server = runner = Process([*_WATCHED, "serve", "--port", "{port}"], allowed)
+    if on_postgresql:
+        runner = Process([*_WATCHED, "work", "--concurrency", str(most)], allowed)
     try:
         llm.wait_until_up()
         server.wait_until_up()
@@ -49,34 +60,39 @@ def waiting_measure(environment: Mapping[str, str], sizes: Sizes) -> list[Waitin
         }
         fetch(server.port, Request("POST", "/api/settings", json.dumps(own).encode()))
         # One that does not count: the LLM library is loaded by it.
-        _measure(llm, server, 1, settle=0)
+        _measure(llm, server, runner, 1, settle=0)
         return [
-            _measure(llm, server, loops, settle=sizes.settle_seconds) for loops in sizes.waiting
+            _measure(llm, server, runner, loops, settle=sizes.settle_seconds)
+            for loops in sizes.waiting
         ]
     finally:
+        runner.stop()
         server.stop()
         llm.stop()
 
 
-def _measure(llm: Process, server: Process, loops: int, *, settle: float) -> Waiting:
-    cpu, start = server.cpu_seconds(), time.monotonic()
+def _measure(
+    llm: Process, server: Process, runner: Process, loops: int, *, settle: float
+) -> Waiting:
+    fetch(llm.port, Request("POST", HOLD))
+    cpu, start = runner.cpu_seconds(), time.monotonic()
     body = json.dumps({"initial_user_msg": "Mend the test that fails."}).encode()
     create = Request("POST", "/api/conversations", body)
     with ThreadPoolExecutor(_CREATORS) as pool:
         list(pool.map(lambda _: fetch(server.port, create), range(loops)))
     _wait_for(lambda: int(fetch(llm.port, Request("GET", HELD))), loops)
     seconds = time.monotonic() - start
-    server.wait_until_at_rest(min(settle, 5))
-    worked = server.cpu_seconds() - cpu
-    look, cpu = time.monotonic(), server.cpu_seconds()
-    footprint = server.footprint(looks=2)
+    runner.wait_until_at_rest(min(settle, 5))
+    worked = runner.cpu_seconds() - cpu
+    look, cpu = time.monotonic(), runner.cpu_seconds()
+    footprint = runner.footprint(looks=2)
     time.sleep(settle / 10)
-    share = (server.cpu_seconds() - cpu) / (time.monotonic() - look)
-    cpu = server.cpu_seconds()
+    share = (runner.cpu_seconds() - cpu) / (time.monotonic() - look)
+    cpu = runner.cpu_seconds()
     fetch(llm.port, Request("POST", RELEASE))
     running = Request("GET", "/api/conversations/count?status=RUNNING")
     _wait_for(lambda: int(fetch(server.port, running)), 0)
-    worked += server.cpu_seconds() - cpu
+    worked += runner.cpu_seconds() - cpu
     return Waiting(
         loops=loops,
         footprint=footprint,

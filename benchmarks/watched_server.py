@@ -1,4 +1,4 @@
-"""`manage.py serve` that says on SIGUSR1 how many asyncio tasks it has. Nothing else is added."""
+"""`manage.py serve` or `work` that says on SIGUSR1 how many asyncio tasks it has, and no more."""
 
 from __future__ import annotations
 

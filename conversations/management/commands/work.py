@@ -16,7 +16,7 @@ from conversations.management.operator_command import OperatorCommand, bad_argum
 from conversations.management.readiness import data_dir_check, database_check, settings_check
 
 DEFAULT_CONCURRENCY: Final = 10
-_MOST: Final = 1000
+_MOST: Final = 5000
 _WORK: Final = "project.worker.work"
 
 
