@@ -17,10 +17,23 @@ T = TypeVar("T")
 #: Seconds until a listener tries a read that failed again: no wake-up may come for it.
 RETRY_SECONDS = 1.0
 
+#: For how long a connection that has answered is taken for sound: to ask it each time would be a
+#: third of all that this thread sends.
+TRUSTED_SECONDS = 1.0
+
 _STILL_AWAY = "the database did not answer a moment ago, and was not asked again"
 _WRITER = threading.RLock()
 #: When the database's thread failed to connect, by the monotonic clock.
 _away: dict[str, float] = {}
+
+
+class _Trust(threading.local):
+    """Until when this thread's connection is taken for sound, by the monotonic clock."""
+
+    until = 0.0
+
+
+_trust = _Trust()
 
 
 @contextmanager
@@ -42,14 +55,18 @@ async def in_db_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwar
     """Run short ORM work from async code, on the thread that this process keeps for it.
 
     A connection that the database has dropped is put away first, so that a restart of the database
-    costs one error and no more. While it is away, it is asked once a second, whoever wants it: all
-    wait on this thread, and each try may take DATABASE_CONNECT_TIMEOUT.
+    costs one error and no more; one that has just answered is not asked whether it does. While the
+    database is away, it is asked once a second, whoever wants it: all wait on this thread, and each
+    try may take DATABASE_CONNECT_TIMEOUT.
     """
 
     def call() -> T:
-        close_old_connections()
+        if connection.errors_occurred or time.monotonic() > _trust.until:
+            close_old_connections()
         _connect()
-        return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        _trust.until = time.monotonic() + TRUSTED_SECONDS
+        return result
 
     return await sync_to_async(call, thread_sensitive=True)()
 
