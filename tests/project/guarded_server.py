@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 DEADLINE = 20.0
 #: Where the application answers for as long as somebody takes it, in pieces of this size.
 ENDLESS = "/endless"
+#: Where it answers, by socket too, once the test releases it.
+HELD = "/held"
 PIECE = bytes(64 * 1024)
 Headers = dict[str, str]
 
@@ -38,6 +41,7 @@ class EchoApplication:
     lifespans: int = 0
     #: Answers without an end that were ended because nobody took them.
     given_up: int = 0
+    released: threading.Event = field(default_factory=threading.Event)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -49,6 +53,7 @@ class EchoApplication:
             self.seen.append(f"websocket {scope['path']}")
             await receive()
             await send({"type": "websocket.accept"})
+            await self._hold(scope)
             await send({"type": "websocket.send", "text": "hello"})
             await send({"type": "websocket.close", "code": 1000})
         else:
@@ -56,6 +61,7 @@ class EchoApplication:
 
     async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         self.seen.append(f"{scope['method']} {scope['path']}")
+        await self._hold(scope)
         length, more = 0, True
         while more:
             message = await receive()
@@ -71,6 +77,10 @@ class EchoApplication:
         headers_out = [(b"content-length", str(len(payload)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers_out})
         await send({"type": "http.response.body", "body": payload})
+
+    async def _hold(self, scope: MutableMapping[str, Any]) -> None:
+        if scope["path"] == HELD:
+            await asyncio.to_thread(self.released.wait, DEADLINE)
 
     async def _endless(self, scope: MutableMapping[str, Any], send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -141,7 +151,7 @@ def read_answer(connection: socket.socket) -> tuple[int, bytes]:
 @contextlib.contextmanager
 def serving(
     *,
-    http_parser: str = "httptools",
+    http_parser: type[asyncio.Protocol] | str = "httptools",
     local_mode: bool = True,
     allowed_hosts: tuple[str, ...] = (),
     body_seconds: float = 30,

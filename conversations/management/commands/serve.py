@@ -25,6 +25,7 @@ STALLED_SECONDS = 120.0
 #: Connections that may wait to be accepted.
 BACKLOG = 2048
 _APPLICATION = "project.asgi.application"
+_CONNECTION = "project.connection.Connection"
 
 
 def _is_loopback(host: str) -> bool:
@@ -99,6 +100,7 @@ class Command(BaseCommand):
         config = uvicorn.Config(
             import_string(_APPLICATION),
             lifespan="on",
+            http=import_string(_CONNECTION),
             # Not uvloop, where it happens to be installed: it connects past outbound/wall.py.
             loop="asyncio",
             log_config=None,
