@@ -71,6 +71,8 @@ class Deployment:
     lease_seconds: float
     worker_grace_seconds: float
     max_iterations: int
+    #: None means no limit.
+    max_turn_seconds: int | None
     max_budget_per_task: float | None
     llm_model: str
     llm_api_key: str = field(repr=False)
@@ -148,6 +150,11 @@ def deployment_read() -> Deployment:
         lease_seconds=_number("LEASE_SECONDS", 6.0, minimum=0.5, maximum=60.0),
         worker_grace_seconds=_number("WORKER_GRACE_SECONDS", 30.0, minimum=0.0),
         max_iterations=_integer("MAX_ITERATIONS", 500),
+        max_turn_seconds=(
+            None
+            if variable("MAX_TURN_SECONDS").lower() == "off"
+            else _integer("MAX_TURN_SECONDS", 14_400, also="off, or ")
+        ),
         max_budget_per_task=(
             _number("MAX_BUDGET_PER_TASK", 0.0, minimum=0.0)
             if variable("MAX_BUDGET_PER_TASK")
@@ -185,10 +192,10 @@ def _flag(name: str) -> bool:
     return value in _TRUE
 
 
-def _integer(name: str, default: int) -> int:
+def _integer(name: str, default: int, *, also: str = "") -> int:
     value = variable(name)
     if value and not re.fullmatch(r"0*[1-9]\d{0,8}", value, flags=re.ASCII):
-        _refuse(name, value, "it must be a whole number from 1 to 999999999")
+        _refuse(name, value, f"it must be {also}a whole number from 1 to 999999999")
     return int(value) if value else default
 
 

@@ -37,6 +37,7 @@ SANDBOX_NETWORK = _deployment.sandbox_network
 LEASE_SECONDS = _deployment.lease_seconds
 WORKER_GRACE_SECONDS = _deployment.worker_grace_seconds
 MAX_ITERATIONS = _deployment.max_iterations
+MAX_TURN_SECONDS = _deployment.max_turn_seconds
 MAX_BUDGET_PER_TASK = _deployment.max_budget_per_task
 LLM_MODEL = _deployment.llm_model
 LLM_API_KEY = _deployment.llm_api_key

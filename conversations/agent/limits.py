@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from conversations.agent.position import Position
 from conversations.exceptions import HandrailError
 
 
@@ -19,6 +21,8 @@ class LoopConfig:
 
     #: Answers of the LLM to one message of the user.
     max_iterations: int = 500
+    #: Seconds from what let the turn begin, or go on, at last; None is no limit.
+    max_seconds: float | None = None
     #: US dollars for the whole conversation; None is no limit.
     max_budget: float | None = None
     #: Ask the user before each command or change of a file.
@@ -29,11 +33,17 @@ class LoopConfig:
     longest_wait: float = 60.0
 
 
-def check_limits(config: LoopConfig, *, iterations: int, cost: float) -> None:
+def check_limits(config: LoopConfig, position: Position, *, cost: float, now: datetime) -> None:
     """Raise LimitReachedError where the next LLM call is not allowed."""
-    if iterations >= config.max_iterations:
+    if position.iterations >= config.max_iterations:
         message = (
             f"Agent reached maximum of {config.max_iterations} steps for one message and was "
+            "paused. Resume it or send a message to go on."
+        )
+        raise LimitReachedError(message)
+    if config.max_seconds is not None and _seconds(position, now) >= config.max_seconds:
+        message = (
+            f"Agent reached maximum of {config.max_seconds:g} seconds for one message and was "
             "paused. Resume it or send a message to go on."
         )
         raise LimitReachedError(message)
@@ -43,3 +53,14 @@ def check_limits(config: LoopConfig, *, iterations: int, cost: float) -> None:
             f"conversation (used: {cost:.2f}) and was paused. Raise the budget to go on."
         )
         raise LimitReachedError(message)
+
+
+def _seconds(position: Position, now: datetime) -> float:
+    """Give how long the agent has worked; nothing before its first answer.
+
+    So a clock that jumps, or differs from that of another host, costs a pause, and each resume
+    comes further.
+    """
+    if not position.iterations:
+        return -1.0
+    return (now - position.events[position.begun_at].timestamp).total_seconds()

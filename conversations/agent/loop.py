@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from conversations.agent.answers import events_of, needs_confirmation, with_new_id
@@ -248,11 +249,8 @@ class AgentLoop:
 
     async def _ask(self) -> bool:
         try:
-            check_limits(
-                self.config,
-                iterations=self.position.iterations,
-                cost=self.metrics.accumulated_cost,
-            )
+            now, cost = datetime.now(UTC), self.metrics.accumulated_cost
+            check_limits(self.config, self.position, cost=cost, now=now)
             check_repetition(self.position.events, since=self.position.begun_at)
             response = await self._complete()
         except LimitReachedError as error:

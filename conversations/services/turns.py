@@ -222,6 +222,7 @@ async def _build(claim: Claim, control: TurnControl, resources: TurnResources) -
 def _loop_config(user: EffectiveSettings | None) -> LoopConfig:
     return LoopConfig(
         max_iterations=(user and user.max_iterations) or settings.MAX_ITERATIONS,
+        max_seconds=settings.MAX_TURN_SECONDS,
         max_budget=settings.MAX_BUDGET_PER_TASK,
         confirmation_mode=bool(user and user.confirmation_mode),
     )

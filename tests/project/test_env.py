@@ -54,6 +54,7 @@ def test_empty_environment_gives_the_documented_defaults(read: Read, tmp_path: P
     assert (deployment.sandbox_timeout, deployment.sandbox_close_delay) == (120, 900)
     assert deployment.sandbox_network is False
     assert (deployment.lease_seconds, deployment.max_iterations) == (6, 500)
+    assert deployment.max_turn_seconds == 14_400
     assert deployment.max_budget_per_task is None
     assert (deployment.llm_api_key, deployment.llm_base_url) == ("", "")
     assert deployment.request_throttle is None
@@ -67,6 +68,7 @@ def test_given_values_are_read(read: Read, tmp_path: Path) -> None:
         SANDBOX_NETWORK="ON",
         LEASE_SECONDS="2.5",
         RETENTION_DAYS="90",
+        MAX_TURN_SECONDS="off",
         MAX_BUDGET_PER_TASK="4",
         REQUEST_THROTTLE="10/second",
         WEB_CLIENT_DIR=str(tmp_path),
@@ -77,6 +79,7 @@ def test_given_values_are_read(read: Read, tmp_path: Path) -> None:
     assert deployment.sandbox_network is True
     assert deployment.lease_seconds == 2.5
     assert deployment.retention_days == 90
+    assert deployment.max_turn_seconds is None
     assert deployment.max_budget_per_task == 4
     assert deployment.request_throttle == "10/second"
     assert deployment.web_client_dir == tmp_path
@@ -97,6 +100,7 @@ def test_given_values_are_read(read: Read, tmp_path: Path) -> None:
         ("MAX_CONCURRENT_CONVERSATIONS", "0"),
         ("MAX_ITERATIONS", "-1"),
         ("MAX_ITERATIONS", "1.5"),
+        ("MAX_TURN_SECONDS", "0"),
         ("SANDBOX_TIMEOUT", "0"),
         ("SANDBOX_CLOSE_DELAY", "nan"),
         ("SANDBOX_NETWORK", "maybe"),
