@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION = {
     "AUTH_MODE": "accounts",
     "ALLOWED_HOSTS": "example.org",
+    "TRUSTED_PROXIES": "127.0.0.1",
     "SECRET_KEY": secrets.token_hex(32),
     "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
     "METRICS_TOKEN": secrets.token_hex(32),

@@ -35,7 +35,8 @@ def register_all() -> None:
     """Make them known to Django."""
     for check in (_keys, _key_files, _places, _reach, _values):
         register(partial(_run, check), HANDRAIL)
-    register(partial(_run, _several_hosts), HANDRAIL, deploy=True)
+    for check in (_several_hosts, _proxies):
+        register(partial(_run, check), HANDRAIL, deploy=True)
 
 
 def _run(check: Callable[[], Iterator[CheckMessage]], **_: Any) -> list[CheckMessage]:
@@ -168,3 +169,14 @@ def _several_hosts() -> Iterator[CheckMessage]:
                 hint=f"With several hosts, give that file's content to each by {shown.name}_FILE.",
                 id="handrail.W008",
             )
+
+
+def _proxies() -> Iterator[CheckMessage]:
+    """Judge only where `--deploy` asks: nobody here knows what stands in front."""
+    if settings.AUTH_MODE == "accounts" and not settings.TRUSTED_PROXIES:
+        yield Warning(
+            "TRUSTED_PROXIES is empty: behind a proxy all clients have its address, so one who "
+            "guesses a name's password locks that name's owner out too.",
+            hint="Name the proxy that ends TLS, by its address as this server sees it.",
+            id="handrail.W009",
+        )

@@ -62,9 +62,28 @@ def test_keys_of_one_host_are_told_before_there_are_several(tmp_path: Path) -> N
         database={"DATABASE_URL": "postgresql://handrail@127.0.0.1:1/handrail"},
         AUTH_MODE="accounts",
         ALLOWED_HOSTS="handrail.example",
+        TRUSTED_PROXIES="127.0.0.1",
     )
     assert (done.code, ids(done)) == (1, {"W008"})
     assert done.err.count("_FILE.") == 2
+
+
+@pytest.mark.parametrize(
+    ("proxies", "code", "found"), [("", 1, {"W009"}), ("10.0.0.1", 0, set())], ids=str
+)
+def test_an_unnamed_proxy_is_told_where_the_public_comes(
+    tmp_path: Path, proxies: str, code: int, found: set[str]
+) -> None:
+    for arguments, expected in ((("check", "--deploy"), (code, found)), (("check",), (0, set()))):
+        done = start(
+            tmp_path / "data",
+            *(*arguments, "--fail-level", "WARNING"),
+            database={},
+            AUTH_MODE="accounts",
+            ALLOWED_HOSTS="handrail.example",
+            TRUSTED_PROXIES=proxies,
+        )
+        assert (done.code, ids(done)) == expected, done.err
 
 
 def test_what_cannot_be_read_has_an_id_too(tmp_path: Path) -> None:
