@@ -23,13 +23,14 @@ from conversations.telemetry import telemetry
 from project.version import version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 logger = logging.getLogger(__name__)
 
 #: How long a scrape waits for another one's question to the database.
 WAIT_SECONDS: Final = 2.0
-_NOBODY: Final = "Send the header `Authorization: Bearer …` with METRICS_TOKEN.\n"
+NOBODY: Final = "Send the header `Authorization: Bearer …` with METRICS_TOKEN.\n"
+NOBODY_HEADERS: Final = {"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"}
 
 
 class LoopCollector(Collector):
@@ -38,12 +39,13 @@ class LoopCollector(Collector):
     One thread at a time: a database that hangs must not take all of the server's, one a scrape.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat: Callable[[], float | None]) -> None:
+        self._heartbeat = heartbeat
         self._asking = threading.Lock()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Give what can be had; loops are left out where the database does not answer."""
-        silent = dispatch.seconds_since_heartbeat()
+        silent = self._heartbeat()
         if silent is not None:
             yield GaugeMetricFamily(
                 "handrail_sweep_age_seconds",
@@ -78,32 +80,39 @@ class LoopCollector(Collector):
             self._asking.release()
 
 
-def metrics_begin() -> None:
+def metrics_begin(
+    heartbeat: Callable[[], float | None] = dispatch.seconds_since_heartbeat,
+) -> None:
     """Make this process's telemetry whole: what runs here, and what the database knows."""
     telemetry.process_described(
         version=version(), python=platform.python_version(), model=settings.LLM_MODEL
     )
-    telemetry.registry.register(LoopCollector())
+    telemetry.registry.register(LoopCollector(heartbeat))
+
+
+def is_scraper(authorization: str) -> bool:
+    """Whether this header has the token; it takes as long whatever was right of it."""
+    scheme, _, given = authorization.partition(" ")
+    is_right = hmac.compare_digest(given.strip().encode(), settings.METRICS_TOKEN.encode())
+    return is_right and scheme.lower() == "bearer" and bool(settings.METRICS_TOKEN)
+
+
+def metrics_text() -> tuple[bytes, str]:
+    """Give all metrics, and their content type."""
+    return generate_latest(telemetry.registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Give all metrics as text, to whoever has the token; without METRICS_TOKEN there are none."""
-    token = settings.METRICS_TOKEN
-    if not token:
+    if not settings.METRICS_TOKEN:
         raise Http404
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    # In constant time: how long it takes must not tell how much of it was right.
-    is_right = hmac.compare_digest(given.strip().encode(), token.encode())
-    if not is_right or scheme.lower() != "bearer":
+    if not is_scraper(request.headers.get("Authorization", "")):
         return HttpResponse(
-            _NOBODY,
+            NOBODY,
             content_type="text/plain",
             status=HTTPStatus.UNAUTHORIZED,
-            headers={"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"},
+            headers=NOBODY_HEADERS,
         )
-    return HttpResponse(
-        generate_latest(telemetry.registry),
-        content_type=CONTENT_TYPE_PLAIN_0_0_4,
-        headers={"Cache-Control": "no-store"},
-    )
+    text, content_type = metrics_text()
+    return HttpResponse(text, content_type=content_type, headers={"Cache-Control": "no-store"})

@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from django.conf import settings
@@ -18,9 +18,14 @@ from conversations.bus import get_bus
 from conversations.executors.procrastinate import ProcrastinateExecutor
 from conversations.services.titles import TitleMaker
 from project.llms import llm_for
+from project.metrics import metrics_begin
 from project.postgresql.base import process_serves
 from project.server_environment import environment_narrow
 from project.turns import aside_threads_set, turn_resources, warm_up_later
+from project.worker_metrics import metrics_served
+
+if TYPE_CHECKING:
+    import socket
 
 log = structlog.get_logger(__name__)
 
@@ -29,8 +34,8 @@ log = structlog.get_logger(__name__)
 END_SECONDS: Final = 9.0
 
 
-def work(concurrency: int) -> None:
-    """Run up to `concurrency` turns at once until SIGTERM or SIGINT.
+def work(concurrency: int, metrics: socket.socket | None = None) -> None:
+    """Run up to `concurrency` turns at once until SIGTERM or SIGINT; give `metrics` there.
 
     Raises RuntimeUnavailableError where no sandbox can start, WorkerEndedError where it ends though
     nobody told it to.
@@ -38,7 +43,8 @@ def work(concurrency: int) -> None:
     if settings.AUTH_MODE == "accounts":
         environment_narrow()
     process_serves("worker")
-    asyncio.run(_work(concurrency))
+    with metrics_served(metrics):
+        asyncio.run(_work(concurrency))
 
 
 async def _work(concurrency: int) -> None:
@@ -57,6 +63,7 @@ async def _work(concurrency: int) -> None:
     resources = turn_resources(titles)
     await asyncio.to_thread(resources.runtimes.check)
     executor = ProcrastinateExecutor(resources, concurrency=concurrency)
+    metrics_begin(executor.seconds_since_heartbeat)
     warm_up = warm_up_later()
     await titles.start()
     await get_bus().start()

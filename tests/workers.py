@@ -16,7 +16,8 @@ from tests.waiting import until_true
 class Worker:
     """`manage.py work` on a server's database and data directory."""
 
-    def __init__(self, server: Server, **environment: str) -> None:
+    def __init__(self, server: Server, *arguments: str, **environment: str) -> None:
+        self._arguments = arguments
         self._environment = {**server.environment, **environment}
         self._process: subprocess.Popen[bytes] | None = None
         self._log = Path(server.data_dir) / f"test-worker-{id(self)}.log"
@@ -35,8 +36,8 @@ class Worker:
     def start(self) -> None:
         """Start; what is enqueued waits until it works."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # our own command line
-                [sys.executable, "manage.py", "work", "--concurrency", "4"],
+            self._process = subprocess.Popen(  # noqa: S603  # our own command line
+                [sys.executable, "manage.py", "work", "--concurrency", "4", *self._arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conversations.management.commands.serve import listener_open
+from conversations.management.listener import listener_open
 from tests.databases import ROOT, database_environment
 from tests.serving import Server, free_port
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,24 @@ def test_a_migration_gives_the_queue_its_index_and_leaves_nothing_to_make(tmp_pa
     check = ("makemigrations", "--check", "--dry-run")
     done = start(tmp_path, *check, database=database, EXECUTOR="procrastinate")
     assert (done.code, done.out) == (0, "No changes detected\n")
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "65536", "many", ""])
+def test_a_port_for_metrics_that_cannot_be_is_refused(transactional_db: None, number: str) -> None:
+    call(WORK, "--metrics-port", number).refused("--metrics-port", "1 to 65535")
+
+
+@needs_postgresql
+def test_metrics_need_a_token_and_a_free_port(tmp_path: Path) -> None:
+    database = database_environment(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        arguments = (WORK, "--metrics-port", str(taken.getsockname()[1]))
+        queue = {"EXECUTOR": "procrastinate"}
+        open_ = start(tmp_path, *arguments, database=database, **queue)
+        assert (open_.code, open_.out) == (2, "")
+        assert "METRICS_TOKEN" in open_.err
+        done = start(tmp_path, *arguments, database=database, METRICS_TOKEN="a" * 20, **queue)
+    assert (done.code, done.out) == (1, "")
+    assert f"Cannot listen on 127.0.0.1:{arguments[2]}" in done.err
+    assert "another --metrics-port" in done.err
+    assert "Traceback" not in done.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from argparse import ArgumentParser
 from typing import Any
 
@@ -14,16 +13,12 @@ from django.utils.module_loading import import_string
 
 from conversations.checks import SANDBOX
 from conversations.exceptions import DataDirError
+from conversations.management.listener import listener_open
 from conversations.management.readiness import database_check, settings_check
 from conversations.services.presence import presence_check
 
 #: Seconds that open requests get when the server is told to end.
 SHUTDOWN_SECONDS = 5
-#: Seconds that the kernel keeps a connection whose other side takes nothing of what is sent: longer
-#: than project/guard.py and stream/server.py wait.
-STALLED_SECONDS = 120.0
-#: Connections that may wait to be accepted.
-BACKLOG = 2048
 _APPLICATION = "project.asgi.application"
 _CONNECTION = "project.connection.Connection"
 
@@ -35,29 +30,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def listener_open(
-    host: str, port: int, *, stalled_seconds: float = STALLED_SECONDS
-) -> socket.socket:
-    """Take the address before anything runs. Raises CommandError where it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named, not left to the default: asyncio sends small answers at once (TCP_NODELAY) only
-    # where it sees this. Without it each request on a kept connection takes 40 ms longer.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Connections have it from the listener. Who is closed while he reads nothing would else stay
-    # open, with all that waits for him, for as long as he likes.
-    milliseconds = int(stalled_seconds * 1000)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-    try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        message = f"Cannot listen on {host}:{port}: {error}. Choose another --port."
-        raise CommandError(message) from error
-    return listener
 
 
 class Command(BaseCommand):
