@@ -1,4 +1,4 @@
-# Handrail with all it needs. docs/operations.md says what a container of it has to be allowed.
+# Handrail with all it needs. docs/deploying.md says what a container of it has to be allowed.
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROOT = Path(__file__).resolve().parent.parent
-#: A deployment as docs/operations.md advises.
+#: A deployment as docs/deploying.md advises.
 PRODUCTION = {
     "AUTH_MODE": "accounts",
     "ALLOWED_HOSTS": "example.org",

@@ -135,6 +135,6 @@ def check_bubblewrap() -> None:
         message = (
             f"bubblewrap cannot start a sandbox here: {said}. It needs user namespaces "
             "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces > 0); a "
-            "container has to be allowed them: docs/operations.md, “In containers”."
+            "container has to be allowed them: docs/deploying.md, “In containers”."
         )
         raise RuntimeUnavailableError(message)

@@ -27,7 +27,7 @@ LOCKING = re.compile(
     r"(?:ADD CONSTRAINT|SET NOT NULL|ALTER COLUMN \S+ TYPE)",
     re.IGNORECASE,
 )
-#: Looked through, and listed in docs/operations.md.
+#: Looked through, and listed in docs/deploying.md.
 KNOWN = {"0001_initial", "0002_idempotency_key", "0005_operators_console"}
 
 
