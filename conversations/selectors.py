@@ -249,6 +249,8 @@ class Pulse:
     deleted: bool
     control: str
     control_epoch: int
+    #: Raised by each claim.
+    epoch: int
     #: The process and turn that run it; empty when nobody does.
     holder: str
 
@@ -261,9 +263,12 @@ def pulses(conversation_ids: Sequence[UUID]) -> dict[UUID, Pulse]:
         "deleted_at",
         "lease__control",
         "lease__control_epoch",
+        "epoch",
         "lease__holder",
     )
     return {
-        pk: Pulse(last, deleted_at is not None, control or "", control_epoch or 0, holder or "")
-        for pk, last, deleted_at, control, control_epoch, holder in rows
+        pk: Pulse(
+            last, deleted_at is not None, control or "", control_epoch or 0, epoch, holder or ""
+        )
+        for pk, last, deleted_at, control, control_epoch, epoch, holder in rows
     }

@@ -142,19 +142,21 @@ class Sweep:
     async def _close_left(
         self, runtimes: RuntimeProvider, warm: set[UUID], seen: dict[UUID, Pulse]
     ) -> None:
-        """Close the sandboxes kept here whose conversation is gone, or is run elsewhere by now.
+        """Close the sandboxes kept here whose conversation is gone, or is or was run elsewhere.
 
         What still runs in them would work on in the same files, unseen.
         """
         for conversation_id in warm:
+            # Looked at again: it may be in use here since.
+            last_turn = runtimes.warm().get(conversation_id.hex)
+            if last_turn is None:
+                continue
             pulse = seen.get(conversation_id)
             if pulse is not None and not pulse.deleted:
                 process = pulse.holder.partition("#")[0]
-                if process in ("", self._process):
+                if process == self._process or (not process and pulse.epoch <= last_turn):
                     continue
-            # Looked at again: it may be in use here since.
-            if conversation_id.hex in runtimes.warm():
-                await runtimes.discard(conversation_id.hex)
+            await runtimes.discard(conversation_id.hex)
 
     async def _clear(self, runtimes: RuntimeProvider) -> None:
         try:

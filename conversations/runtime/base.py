@@ -34,14 +34,20 @@ class RuntimeProvider(Protocol):
     def check(self) -> None:
         """Raise RuntimeUnavailableError, naming what is missing, where no sandbox can start."""
 
+    async def turn_begins(self, key: str, *, epoch: int) -> None:
+        """Close the runtime of `key` unless its last turn here was the one before `epoch`.
+
+        Else it missed a turn elsewhere, and what the shell holds is not what the agent believes.
+        """
+
     async def acquire(self, *, key: str, workspace: Path, shell_was_used: bool) -> Runtime:
         """Give the runtime of `key`; with `shell_was_used`, a new shell says that it is."""
 
     async def release(self, key: str) -> None:
         """Keep the runtime warm for its close delay, then close it, unless it is acquired again."""
 
-    def warm(self) -> set[str]:
-        """Give the keys of the runtimes that nobody uses and that are kept for now."""
+    def warm(self) -> dict[str, int]:
+        """Give the runtimes that nobody uses and that are kept for now: key, epoch of last turn."""
         ...
 
     async def discard(self, key: str) -> None:

@@ -145,6 +145,8 @@ class LocalRuntimeProvider:
         self._network = network
         self._runtimes: dict[str, LocalRuntime] = {}
         self._closers: dict[str, asyncio.Task[None]] = {}
+        #: Of the last turn that began here, for each runtime and each turn under way.
+        self._epochs: dict[str, int] = {}
         self._closed = False
 
     def check(self) -> None:
@@ -152,6 +154,12 @@ class LocalRuntimeProvider:
         if self._network:
             raise RuntimeUnavailableError(_NO_NETWORK)
         check_bubblewrap()
+
+    async def turn_begins(self, key: str, *, epoch: int) -> None:
+        """Close a runtime that missed a turn elsewhere."""
+        if key in self._runtimes and self._epochs.get(key) != epoch - 1:
+            await self.discard(key)
+        self._epochs[key] = epoch
 
     async def acquire(self, *, key: str, workspace: Path, shell_was_used: bool) -> LocalRuntime:
         """Give the runtime of `key`, the warm one if there is one."""
@@ -176,7 +184,9 @@ class LocalRuntimeProvider:
     async def release(self, key: str) -> None:
         """Close the runtime after the delay, unless it is acquired again."""
         self._keep(key)
-        if key in self._runtimes and not self._closed:
+        if key not in self._runtimes:
+            self._epochs.pop(key, None)
+        elif not self._closed:
             self._closers[key] = asyncio.create_task(self._close_later(key))
 
     async def _close_later(self, key: str) -> None:
@@ -185,13 +195,14 @@ class LocalRuntimeProvider:
         await self._close_runtime(key)
 
     async def _close_runtime(self, key: str) -> None:
+        self._epochs.pop(key, None)
         runtime = self._runtimes.pop(key, None)
         if runtime is not None:
             await runtime.close()
 
-    def warm(self) -> set[str]:
-        """Give the keys of the runtimes that wait for their close delay."""
-        return set(self._closers)
+    def warm(self) -> dict[str, int]:
+        """Give the runtimes that wait for their close delay, each with its last turn's epoch."""
+        return {key: self._epochs.get(key, 0) for key in self._closers}
 
     async def discard(self, key: str) -> None:
         """Close the runtime of `key` now."""

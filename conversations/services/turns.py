@@ -137,6 +137,7 @@ async def _watch(claim: Claim, control: TurnControl) -> None:
 async def _run(claim: Claim, control: TurnControl, resources: TurnResources) -> None:
     key = claim.conversation_id.hex
     try:
+        await resources.runtimes.turn_begins(key, epoch=claim.epoch)
         loop = await _build(claim, control, resources)
         await loop.run()
         resources.cut_off.forget(claim.conversation_id)

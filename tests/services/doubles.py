@@ -70,10 +70,15 @@ class CountingRuntimeProvider:
     def __init__(self) -> None:
         self.runtime = CountingRuntime()
         self.discarded: list[str] = []
+        self._epochs: dict[str, int] = {}
         self._warm: set[str] = set()
 
     def check(self) -> None:
         """Need nothing."""
+
+    async def turn_begins(self, key: str, *, epoch: int) -> None:
+        """Remember the turn."""
+        self._epochs[key] = epoch
 
     async def acquire(self, *, key: str, workspace: Path, shell_was_used: bool) -> Runtime:
         """Give the one runtime."""
@@ -84,9 +89,9 @@ class CountingRuntimeProvider:
         """Keep it."""
         self._warm.add(key)
 
-    def warm(self) -> set[str]:
+    def warm(self) -> dict[str, int]:
         """Give whose turns have ended."""
-        return set(self._warm)
+        return {key: self._epochs.get(key, 0) for key in self._warm}
 
     async def discard(self, key: str) -> None:
         """Remember who was discarded."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django import Settings
 
@@ -85,26 +86,29 @@ async def test_the_sweep_survives_what_an_agent_left_and_clears_it_away(
     await until(lambda: status(alive.pk) == "STOPPED")
 
 
-@pytest.mark.parametrize("what", ["is run elsewhere", "is gone"])
+@pytest.mark.parametrize("what", ["is run elsewhere", "was run elsewhere", "is gone"])
 async def test_a_sandbox_is_not_kept_when_its_conversation(
     turns: Turns, conversation_of: Make, start: Start, what: str
 ) -> None:
     conversation, other = [await sync_to_async(conversation_of)() for _ in range(2)]
     process = turns(run("one"), run("one"), finish(), finish(), keeper_runs=False)
     await start(process)
-    await until(lambda: {conversation.pk.hex, other.pk.hex} == process.runtimes.warm())
+    await until(lambda: {conversation.pk.hex, other.pk.hex} == process.runtimes.warm().keys())
 
     def happen() -> None:
         if what == "is gone":
             # By another process, which has cleared away all but this.
             Conversation.objects.filter(pk=conversation.pk).delete()
+        elif what == "was run elsewhere":
+            # Between two rounds, to its rest.
+            Conversation.objects.filter(pk=conversation.pk).update(epoch=F("epoch") + 1)
         else:
             lease = LoopLease.objects.filter(pk=conversation.pk)
             lease.update(holder="elsewhere:1#7", lease_expires_at=Now() + timedelta(minutes=1))
 
     await sync_to_async(happen)()
     await until(lambda: process.runtimes.discarded == [conversation.pk.hex])
-    assert process.runtimes.warm() == {other.pk.hex}
+    assert process.runtimes.warm().keys() == {other.pk.hex}
 
 
 def nest(folder: Path) -> None:
