@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Case, CharField, Count, F, Q, QuerySet, Value, When
-from django.db.models.functions import Cast, Concat, Substr
+from django.db.models import Case, CharField, Count, F, Q, QuerySet, Value, When, Window
+from django.db.models.functions import Cast, Coalesce, Concat, Greatest, RowNumber, Substr
 from django.utils import timezone
 
 from conversations.events.actions import ACTIONS
@@ -223,22 +223,41 @@ def unsettled_action_ids(conversation_id: UUID) -> list[int]:
 def wanted_conversations(*, limit: int) -> list[UUID]:
     """Give conversations whose turn is wanted and run by nobody, the longest waiting first.
 
-    Those of users who run as many turns as they may are left out: they would hide the others.
+    Of each user only as many as he has slots free: more of them could not be claimed, and would
+    hide the others.
     """
-    busy_owners = (
-        LoopLease.objects.live()
-        .values("conversation__owner")
-        .annotate(turns=Count("pk"))
-        .filter(turns__gte=settings.MAX_CONCURRENT_CONVERSATIONS)
-        .values("conversation__owner")
-    )
+    slots = settings.MAX_CONCURRENT_CONVERSATIONS
+    turns = LoopLease.objects.live().values("conversation__owner").annotate(turns=Count("pk"))
+    full = turns.filter(turns__gte=slots).values("conversation__owner")
+    # A turn whose runners die, or can't store, must not come first again and again.
+    waiting_since = Greatest("last_updated_at", Coalesce("lease__claimed_at", "last_updated_at"))
     wanted = (
         Conversation.objects.alive()
         .filter(among(LoopLease.objects.wanted()))
-        .exclude(owner__in=busy_owners, lease__control=Control.NONE)
-        .order_by("last_updated_at")
+        .exclude(owner__in=full, lease__control=Control.NONE)
+        .annotate(
+            since=waiting_since,
+            # What is asked to stop waits for no slot.
+            place=Window(
+                RowNumber(),
+                partition_by=[
+                    F("owner"),
+                    Case(When(lease__control=Control.NONE, then=0), default=1),
+                ],
+                order_by=waiting_since.asc(),
+            ),
+        )
+        .filter(place__lte=slots)
+        .order_by("since")
     )
-    return list(wanted.values_list("pk", flat=True)[:limit])
+    found = list(wanted.values_list("pk", "owner", "lease__control", "place")[:limit])
+    # Asked last: a turn that was claimed meanwhile is looked at again, and no slot stays free.
+    running = dict(turns.values_list("conversation__owner", "turns"))
+    return [
+        pk
+        for pk, owner, control, place in found
+        if control != Control.NONE or place + running.get(owner, 0) <= slots
+    ]
 
 
 @dataclass(frozen=True, slots=True)

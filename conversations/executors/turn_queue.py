@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from django.conf import settings
 from django.db import OperationalError, connection, connections, transaction
 from procrastinate import sql
 from procrastinate.contrib.django import app
@@ -13,6 +14,8 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
 from conversations import dispatch
 from conversations.executors.sweep import Sweep
+from conversations.models import Conversation, LoopLease
+from conversations.models.loop_lease import among
 
 TASK: Final = "handrail.turn"
 QUEUE: Final = "handrail"
@@ -46,6 +49,18 @@ def turn_enqueue(conversation_id: UUID) -> bool:
         message = f"The turn could not be put on the queue: {error.__cause__ or error}"
         raise OperationalError(message) from error
     return True
+
+
+def _has_room(conversation_id: UUID) -> bool:
+    """Whether the owner of a conversation has, beside it, fewer turns in use than slots."""
+    slots = settings.MAX_CONCURRENT_CONVERSATIONS
+    owner = Conversation.objects.filter(pk=conversation_id).values("owner")
+    others = (
+        Conversation.objects.alive()
+        .filter(among(LoopLease.objects.in_use()), owner__in=owner)
+        .exclude(pk=conversation_id)
+    )
+    return others[:slots].count() < slots
 
 
 def turns_enqueue_missing(conversation_ids: Sequence[UUID]) -> int:
@@ -97,8 +112,13 @@ class TurnQueue:
         await self._sweep.stop()
 
     def request(self, conversation_id: UUID) -> None:
-        """Enqueue a turn in the transaction that makes it wanted."""
-        turn_enqueue(conversation_id)
+        """Enqueue a turn in the transaction that makes it wanted.
+
+        Not where its user's slots are taken: a worker would fetch it in vain. The end of one of his
+        turns has it enqueued, by the sweep.
+        """
+        if _has_room(conversation_id):
+            turn_enqueue(conversation_id)
 
     def seconds_since_heartbeat(self) -> float:
         """Give how long ago the listeners of this process were looked after."""
