@@ -23,6 +23,7 @@ from conversations.services.presence import Presence
 from conversations.services.repeating import failure_tell, failures_over
 from conversations.services.sweep_runs import sweep_begin, sweep_run_note
 from conversations.services.transactions import in_db_thread
+from conversations.services.unremoved import Unremoved
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Sweep:
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._clearing: asyncio.Task[None] | None = None
+        self._unremoved = Unremoved()
         self._pulses: dict[UUID, Pulse] = {}
         self._presence = Presence()
         self._heartbeat = time.monotonic()
@@ -160,11 +162,24 @@ class Sweep:
 
     async def _clear(self, runtimes: RuntimeProvider) -> None:
         try:
-            for conversation_id in await in_db_thread(deleted_conversations):
+            for conversation_id in await self._to_clear():
                 await runtimes.discard(conversation_id.hex)
                 if await asyncio.to_thread(workspace_clear, conversation_id):
                     await in_db_thread(tombstone_remove, conversation_id)
+                    self._unremoved.forget(conversation_id)
+                else:
+                    self._unremoved.note(conversation_id)
         except DatabaseError as error:
             failure_tell(log, "clearing_failed", error)
         except Exception:
             log.exception("clearing_failed")
+
+    async def _to_clear(self) -> list[UUID]:
+        """Give what was deleted, and last one of those that could not be removed before.
+
+        One a round: each may take minutes to fail, and what is deleted now must not wait for all.
+        """
+        known = self._unremoved.known()
+        found = await in_db_thread(deleted_conversations, apart_from=known)
+        due = self._unremoved.due()
+        return [*found, due] if due else found

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from conversations.exceptions import HandrailError
 
-#: Seconds for each of the two steps of a removal; the next sweep tries again.
+#: Seconds for each of the two steps of a removal; a later sweep tries again.
 REMOVE_SECONDS = 120.0
 
 
@@ -47,7 +47,17 @@ def workspace_remove(conversation_id: UUID) -> None:
 
 
 def folder_remove(path: Path) -> None:
-    """Remove a folder below the workspaces, or a link in its place, never what the link names."""
+    """Remove a folder below the workspaces, or a link in its place, never what the link names.
+
+    Raises WorkspaceNotRemovedError.
+    """
+    try:
+        _remove(path)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise WorkspaceNotRemovedError(str(error)) from error
+
+
+def _remove(path: Path) -> None:
     if path.is_symlink():
         # chmod would follow it.
         path.unlink(missing_ok=True)
@@ -55,11 +65,8 @@ def folder_remove(path: Path) -> None:
         return
     said = b""
     for command in (["chmod", "-R", "u+rwX", "--", str(path)], ["rm", "-rf", "--", str(path)]):
-        try:
-            said = subprocess.run(  # noqa: S603  # our own command line
-                command, capture_output=True, timeout=REMOVE_SECONDS, check=False
-            ).stderr
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise WorkspaceNotRemovedError(str(error)) from error
+        said = subprocess.run(  # noqa: S603  # our own command line
+            command, capture_output=True, timeout=REMOVE_SECONDS, check=False
+        ).stderr
     if path.exists():
         raise WorkspaceNotRemovedError(said.decode(errors="replace")[-500:])
