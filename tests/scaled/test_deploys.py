@@ -20,6 +20,7 @@ from tests.workers import Worker
 
 pytestmark = [needs_postgresql, pytest.mark.chaos]
 JOBS = "SELECT count(*) FROM procrastinate_jobs"
+NEWEST_WORKER = "SELECT max(id) FROM procrastinate_workers"
 
 
 def test_when_its_time_is_up_a_worker_interrupts_what_runs(
@@ -124,9 +125,11 @@ def test_a_job_that_was_given_to_a_worker_unheard_is_run(
 def test_a_worker_whose_database_does_not_answer_ends_in_time(
     web: Server, start_worker: Callable[..., Worker], network: Network
 ) -> None:
+    before = rows(web.database["DATABASE_URL"], NEWEST_WORKER)
     worker = start_worker(DATABASE_URL=through(network, web), WORKER_GRACE_SECONDS="0.5")
-    until_true(lambda: "Handrail works" in worker.log, seconds=60)
+    # Not only begun: before it listens to the signal, it is killed by it.
+    until_true(lambda: rows(web.database["DATABASE_URL"], NEWEST_WORKER) != before, seconds=60)
     with network.stalled():
         worker.signal(signal.SIGTERM)
-        worker.wait(seconds=20)
+        assert worker.wait(seconds=20) >= 0
     assert "Traceback" not in worker.log
