@@ -14,8 +14,8 @@ from django.db import OperationalError, connection
 from django.db.models import F
 
 from conversations import bus
-from conversations.bus import PostgresBus, get_bus
-from conversations.bus.postgres import APPLICATION_NAME, CHANNEL
+from conversations.bus import get_bus
+from conversations.bus.postgres import APPLICATION_NAME, CHANNEL, PostgresBus
 from conversations.events.base import JSONObject
 from conversations.events.codec import user_message
 from conversations.executors.sweep import Sweep
