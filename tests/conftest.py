@@ -13,7 +13,7 @@ from settings_app.services import local_user_get
 from tests.databases import databases_drop
 from tests.scripted_llm import ScriptedLLMServer
 from tests.secrets_search import found
-from tests.serving import Server
+from tests.serving import CALM, Server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLLMServer) -> 
 @pytest.fixture(scope="session")
 def bare_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Give a running server whose user has stored nothing yet; its tests leave it so."""
-    made = Server(tmp_path_factory.mktemp("bare-server"))
+    made = Server(tmp_path_factory.mktemp("bare-server"), entry=CALM)
     made.start()
     yield made
     made.stop()

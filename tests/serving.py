@@ -22,6 +22,8 @@ from tests.secrets_search import KEY, assert_tells_no_secret, remember
 from tests.waiting import DEADLINE_SECONDS, until_true
 
 JSON = {"Content-Type": "application/json"}
+#: The entry of servers that hardly ask a model.
+CALM = ("-m", "tests.calm_server")
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.accounts.people import People
 from tests.scripted_llm import ScriptedLLMServer
-from tests.serving import Server
+from tests.serving import CALM, Server
 
 OPERATORS_OWN = "what-only-the-operator-may-send"
 #: From where tests ask: what they say of others is believed.
@@ -20,6 +20,7 @@ def people(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLLMServer) -> 
     folder = tmp_path_factory.mktemp("accounts")
     server = Server(
         folder,
+        entry=CALM,
         AUTH_MODE="accounts",
         ALLOWED_HOSTS="127.0.0.1,handrail.example",
         TRUSTED_PROXIES=f"{PROXY}, 10.9.0.0/16",

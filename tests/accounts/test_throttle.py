@@ -3,81 +3,82 @@
 from __future__ import annotations
 
 import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from settings_app.throttle import rate_parse
-from tests.accounts.people import People
-from tests.scripted_llm import ScriptedLLMServer
-from tests.serving import Server
+from tests.databases import ROOT
+from tests.serving import CALM, Server
 
+PATH = "/api/conversations/count"
 _MAKE = """
+import json
 from knox.models import AuthToken
 from settings_app.models import User
-print(AuthToken.objects.create(user=User.objects.create_user("busy"))[1])
+users = {name: User.objects.create(username=name) for name in ("ada", "bob", "busy")}
+print(json.dumps({name: AuthToken.objects.create(user=user)[1] for name, user in users.items()}))
 """
 
 
-def test_a_user_who_asks_too_often_is_told_when_to_come_back(
-    tmp_path: Path, llm: ScriptedLLMServer
-) -> None:
-    server = Server(
-        tmp_path,
-        AUTH_MODE="accounts",
-        ALLOWED_HOSTS="127.0.0.1",
-        LLM_BASE_URL_ALLOW="127.0.0.1",
-        REQUEST_THROTTLE="20/minute",
-    )
-    server.start()
-    try:
-        people = People(server, llm)
-        statuses = [people.call("ada", "GET", "/api/conversations/count")[0] for _ in range(25)]
-        assert statuses[:15] == [200] * 15
-        assert statuses[-1] == 429
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-        connection.request("GET", "/api/conversations/count", headers=people.headers("ada"))
-        response = connection.getresponse()
-        assert 1 <= int(response.headers["Retry-After"]) <= 60
-        assert b"message" in response.read()
-        connection.close()
-        assert people.call("bob", "GET", "/api/conversations/count")[0] == 200, "each for himself"
-    finally:
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """On SQLite there is one process; on PostgreSQL two share the count."""
+    folder = tmp_path_factory.mktemp("throttled")
+    options = {"AUTH_MODE": "accounts", "ALLOWED_HOSTS": "127.0.0.1"}
+    options["REQUEST_THROTTLE"] = "20/hour"
+    made = [Server(folder, entry=CALM, **options)]
+    if made[0].database:
+        made.append(Server(folder, beside=made[0], entry=CALM, **options))
+    for server in made:
+        server.start()
+    yield made
+    for server in made:
         server.stop()
 
 
-def test_many_at_once_get_no_more_than_the_rate_from_all_processes_together(
-    tmp_path: Path, llm: ScriptedLLMServer
+@pytest.fixture(scope="module")
+def headers(servers: list[Server]) -> dict[str, dict[str, str]]:
+    """Give what each user's script sends."""
+    done = subprocess.run(  # noqa: S603  # our own command line
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", _MAKE],
+        cwd=ROOT,
+        env=servers[0].environment,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    return {name: {"Authorization": f"Token {t}"} for name, t in json.loads(done.stdout).items()}
+
+
+def test_a_user_who_asks_too_often_is_told_when_to_come_back(
+    servers: list[Server], headers: dict[str, dict[str, str]]
 ) -> None:
-    """On SQLite there is one process; on PostgreSQL two share the count."""
-    options: dict[str, Any] = {
-        "AUTH_MODE": "accounts",
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "LLM_BASE_URL_ALLOW": "127.0.0.1",
-        "REQUEST_THROTTLE": "20/hour",
-    }
-    servers = [Server(tmp_path, **options)]
-    if servers[0].database:
-        servers.append(Server(tmp_path, beside=servers[0], **options))
-    for server in servers:
-        server.start()
-    try:
-        people = People(servers[0], llm)
+    server = servers[0]
+    statuses = [server.call("GET", PATH, None, headers["ada"])[0] for _ in range(25)]
+    assert statuses == [200] * 20 + [429] * 5
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("GET", PATH, headers=headers["ada"])
+    response = connection.getresponse()
+    assert 1 <= int(response.headers["Retry-After"]) <= 3600
+    assert b"message" in response.read()
+    connection.close()
+    assert server.call("GET", PATH, None, headers["bob"])[0] == 200, "each for himself"
 
-        def ask(number: int) -> int:
-            server = servers[number % len(servers)]
-            headers = people.headers("busy")
-            return server.call("GET", "/api/conversations/count", None, headers)[0]
 
-        people.tokens["busy"] = people.python(_MAKE).strip()
-        with ThreadPoolExecutor(16) as pool:
-            statuses = list(pool.map(ask, range(64)))
-        assert sorted(statuses) == [200] * 20 + [429] * 44
-    finally:
-        for server in servers:
-            server.stop()
+def test_many_at_once_get_no_more_than_the_rate_from_all_processes_together(
+    servers: list[Server], headers: dict[str, dict[str, str]]
+) -> None:
+    def ask(number: int) -> int:
+        return servers[number % len(servers)].call("GET", PATH, None, headers["busy"])[0]
+
+    with ThreadPoolExecutor(16) as pool:
+        statuses = list(pool.map(ask, range(64)))
+    assert sorted(statuses) == [200] * 20 + [429] * 44
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from tests.accounts.people import People
 from tests.admin.browsing import Person, chromium
 from tests.scripted_llm import ScriptedLLMServer
-from tests.serving import Server
+from tests.serving import CALM, Server
 
 _SEED = "from tests.admin.seed import seed; seed()"
 
@@ -19,6 +19,7 @@ def people(tmp_path_factory: pytest.TempPathFactory, llm: ScriptedLLMServer) -> 
     folder = tmp_path_factory.mktemp("console")
     server = Server(
         folder,
+        entry=CALM,
         AUTH_MODE="accounts",
         ALLOWED_HOSTS="127.0.0.1",
         LLM_BASE_URL_ALLOW="127.0.0.1",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving import Server
+from tests.serving import CALM, Server
 
 INDEX = "<!doctype html><title>The client</title>"
 
@@ -22,7 +22,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (build / "assets" / "index-BdH7x2.js").write_text("run()")
     (build / "locales" / "en" / "translation.json").write_text('{"hello": "Hello"}')
     (tmp_path_factory.getbasetemp() / "outside.txt").write_text("outside")
-    server = Server(tmp_path_factory.mktemp("client-server"), WEB_CLIENT_DIR=str(build))
+    folder = tmp_path_factory.mktemp("client-server")
+    server = Server(folder, entry=CALM, WEB_CLIENT_DIR=str(build))
     server.start()
     yield server
     server.stop()
