@@ -75,6 +75,19 @@ def owned(people: People) -> str:
     return people.create("ada")
 
 
+def seen_by_its_owner(people: People, conversation_id: str) -> list[tuple[int, Any]]:
+    path = f"/api/conversations/{conversation_id}"
+    return [people.call("ada", "GET", path + rest) for rest in ("", "/trajectory")]
+
+
+@pytest.fixture(scope="module")
+def before(people: People, owned: str) -> list[tuple[int, Any]]:
+    """Give what its owner sees of it, whatever others have tried."""
+    seen = seen_by_its_owner(people, owned)
+    assert seen[0][1] is not None
+    return seen
+
+
 def test_the_table_has_what_it_should() -> None:
     assert len(INSIDE) >= 12
     assert "api/conversations/<id>/select-file" in INSIDE
@@ -86,16 +99,12 @@ def test_the_table_has_what_it_should() -> None:
 @pytest.mark.parametrize("route", INSIDE)
 @pytest.mark.parametrize("stranger", ["bob", "staff"])
 def test_a_strangers_conversation_is_a_missing_one(
-    people: People, owned: str, stranger: str, route: str, method: str
+    people: People, owned: str, before: Any, *, stranger: str, route: str, method: str
 ) -> None:
-    before = people.call("ada", "GET", f"/api/conversations/{owned}/trajectory")
-    item = people.call("ada", "GET", f"/api/conversations/{owned}")
-    assert item[1] is not None
     theirs = ask(people, stranger, method, route, owned)
     assert theirs == ask(people, stranger, method, route, "0" * 32)
     assert theirs[0] in {200, 404, 405, 422}
-    assert people.call("ada", "GET", f"/api/conversations/{owned}/trajectory") == before
-    assert people.call("ada", "GET", f"/api/conversations/{owned}") == item
+    assert seen_by_its_owner(people, owned) == before
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -64,15 +64,13 @@ def rows_make(number: int) -> None:
         sweep_begin(process=f"host:{row.pk.hex}")
 
 
-@pytest.mark.parametrize("path", [LIST, f"{LIST}?state=error", "/admin/", LOOPS, USERS, AUDIT])
-def test_a_page_asks_as_much_for_one_row_as_for_fifty(
-    owner: User, client: Client, path: str
-) -> None:
+def test_a_page_asks_as_much_for_one_row_as_for_fifty(owner: User, client: Client) -> None:
+    paths = [LIST, f"{LIST}?state=error", "/admin/", LOOPS, USERS, AUDIT]
     rows_make(1)
-    one = queries_of(client, path)
+    one = {path: queries_of(client, path) for path in paths}
     rows_make(49)
-    assert queries_of(client, path) == one
-    assert one <= 10
+    assert {path: queries_of(client, path) for path in paths} == one
+    assert max(one.values()) <= 10
 
 
 def test_a_conversation_asks_as_much_for_two_events_as_for_many(
