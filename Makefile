@@ -6,8 +6,13 @@ PORT ?= 3000
 KILLS ?= 100
 RUN := $(VENV)/bin/python
 MANAGE := $(RUN) manage.py
-# Tests of rooms that know no database: the same on each.
-WITHOUT_DATABASE := tests/agent tests/events tests/outbound tests/runtime
+# Tests of what knows no database: the same on each. What the browser does, test_actions.py does
+# to the rows of either.
+WITHOUT_DATABASE := tests/agent tests/events tests/outbound tests/runtime \
+	tests/accounts/test_base_urls.py tests/admin/test_browser.py tests/api/test_file_race.py \
+	tests/api/test_options.py tests/commands/test_package.py tests/commands/test_refused_starts.py \
+	tests/project/test_client_watch.py tests/project/test_env.py tests/project/test_guard.py \
+	tests/project/test_proxies.py tests/project/test_web_client.py
 
 .PHONY: help setup setup-dev migrate run demo test test-sqlite test-postgresql chaos bench lint fix lock
 
