@@ -89,18 +89,14 @@ class Follower:
 
     async def follow(self) -> None:
         """Stay connected until cancelled; a silent connection is taken for a dead one."""
-        try:
-            while True:
-                with suppress(SocketIOError, aiohttp.ClientError, TimeoutError, OSError):
-                    await self._connect()
-                    while True:
-                        self._heard.clear()
-                        async with asyncio.timeout(_PATIENCE):
-                            await self._heard.wait()
-                await self._disconnect()
-                await asyncio.sleep(_PAUSE)
-        finally:
-            await self._disconnect()
+        while True:
+            # Ours, for each connection: the library leaves its own open where it did not connect.
+            async with aiohttp.ClientSession() as session:
+                try:
+                    await self._listen(session)
+                finally:
+                    await self._disconnect()
+            await asyncio.sleep(_PAUSE)
 
     async def has_seen(self, event_id: int) -> None:
         """Return when this event has come."""
@@ -118,8 +114,16 @@ class Follower:
             return isinstance(said, dict) and said.get("status") == "ok"
         return False
 
-    async def _connect(self) -> None:
-        self._socket = socketio.AsyncClient(reconnection=False)
+    async def _listen(self, session: aiohttp.ClientSession) -> None:
+        with suppress(SocketIOError, aiohttp.ClientError, TimeoutError, OSError):
+            await self._connect(session)
+            while True:
+                self._heard.clear()
+                async with asyncio.timeout(_PATIENCE):
+                    await self._heard.wait()
+
+    async def _connect(self, session: aiohttp.ClientSession) -> None:
+        self._socket = socketio.AsyncClient(reconnection=False, http_session=session)
         self._socket.on("oh_event", self._keep)
         latest = self.ids[-1] if self.ids else -1
         query = f"/?conversation_id={self._id}&latest_event_id={latest}"

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import pytest
 from django.conf import settings
 
+from chaos.client import Api, Follower
 from chaos.fleet import ROOT
 from chaos.plan import steps
 from chaos.report import report_text, total_findings
 from chaos.run import Report, Settings, chaos_run
 from chaos.store import programs_find
-from chaos.task import COMMANDS, Task
+from chaos.task import COMMANDS, Task, recording
+from tests.serving import Server
 
 SHORT = Settings(
     database="sqlite",
@@ -139,3 +146,26 @@ def test_a_seed_gives_the_same_blows_again() -> None:
     assert (
         len({step.blow for step in steps(kills=50, seed=1, pause=1, lease=6, restarts=True)}) == 4
     )
+
+
+def sessions_open() -> set[aiohttp.ClientSession]:
+    """Give what aiohttp would complain of at the end of the process."""
+    made = [thing for thing in gc.get_objects() if type(thing) is aiohttp.ClientSession]
+    return {session for session in made if not session.closed}
+
+
+async def test_a_client_of_a_frozen_server_leaves_no_session_open(bare_server: Server) -> None:
+    conversation_id = bare_server.create("", replay_json=recording("frozen"))
+    before = sessions_open()
+    async with aiohttp.ClientSession() as session:
+        follower = Follower(Api(session, [bare_server.port]), conversation_id)
+        following = asyncio.create_task(follower.follow())
+        await follower.has_seen(0)
+        bare_server.signal(signal.SIGSTOP)
+        try:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+        finally:
+            bare_server.signal(signal.SIGCONT)
+    assert sessions_open() == before
