@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,11 @@ print(json.dumps({name: AuthToken.objects.create(user=user)[1] for name, user in
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     """On SQLite there is one process; on PostgreSQL two share the count."""
     folder = tmp_path_factory.mktemp("throttled")
-    options = {"AUTH_MODE": "accounts", "ALLOWED_HOSTS": "127.0.0.1"}
-    options["REQUEST_THROTTLE"] = "20/hour"
+    options: dict[str, Any] = {
+        "AUTH_MODE": "accounts",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "REQUEST_THROTTLE": "20/hour",
+    }
     made = [Server(folder, entry=CALM, **options)]
     if made[0].database:
         made.append(Server(folder, beside=made[0], entry=CALM, **options))

@@ -72,7 +72,7 @@ def test_a_trajectory_is_exported_whole_and_that_is_written_down(
     history_make(row, 3)
     sent = {"action": "export", "_selected_action": row.pk.hex, "confirmed": "yes"}
     answer = client.post(LIST, sent)
-    events = json.loads(b"".join(answer.streaming_content))["trajectory"]
+    events = json.loads(answer.getvalue())["trajectory"]
     row.refresh_from_db()
     assert [event["id"] for event in events] == list(range(row.last_event_id + 1))
     assert audit() == ["Exported the trajectory"]

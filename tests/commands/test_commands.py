@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.databases import ROOT, database_environment
-from tests.serving import Server, free_port
+from tests.serving import CALM, Server, free_port
 
 #: What the environment says of the database of a data directory.
 _DATABASES: dict[Path, dict[str, str]] = {}
@@ -49,7 +49,7 @@ def test_a_database_that_was_not_migrated_is_said(tmp_path: Path) -> None:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "running")
+    server = Server(tmp_path / "running", entry=CALM)
     server.start()
     yield server
     server.stop()

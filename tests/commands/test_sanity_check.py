@@ -20,7 +20,7 @@ from conversations.services.event_log import event_append
 from settings_app.models import User
 from tests.commands.operating import call, conversation, start
 from tests.commands.test_rotate_interrupted import Interruption
-from tests.serving import Server
+from tests.serving import CALM, Server
 from tests.waiting import until_true
 
 SANITY = "sanity_check"
@@ -189,7 +189,7 @@ class _AfterFirst:
 
 @pytest.fixture
 def killed(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "killed", LEASE_SECONDS="1")
+    server = Server(tmp_path / "killed", entry=CALM, LEASE_SECONDS="1")
     server.start()
     yield server
     server.kill()

@@ -13,7 +13,7 @@ from settings_app.models import User
 from tests.commands.operating import KILLED, Done, call, conversation, start
 from tests.killed_server import ORDER
 from tests.log_checks import assert_settled_once
-from tests.serving import Server
+from tests.serving import CALM, Server
 from tests.waiting import until_true
 
 STOP = "stop_agent_loops"
@@ -94,7 +94,7 @@ def test_after_kill_9_the_next_run_does_the_rest(user: User, tmp_path: Path) -> 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "running")
+    server = Server(tmp_path / "running", entry=CALM)
     server.start()
     yield server
     server.kill()

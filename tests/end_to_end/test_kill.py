@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -12,8 +13,8 @@ import pytest
 
 from tests.log_checks import assert_settled_once
 from tests.processes import processes_with
-from tests.scripted_llm import ScriptedLLMServer, Step, calls, finish, run, text
-from tests.serving import Client, Server
+from tests.scripted_llm import ScriptedLLMServer, Step, calls, finish, run
+from tests.serving import CALM, Client, Server
 from tests.waiting import until_true
 
 #: Marks this test's commands among all processes of the machine.
@@ -27,6 +28,25 @@ def server(tmp_path: Path, llm: ScriptedLLMServer) -> Iterator[Server]:
     made.use_model(llm.base_url)
     yield made
     made.kill()
+
+
+@pytest.fixture
+def replaying(tmp_path: Path) -> Iterator[Server]:
+    """Give a server whose agents follow recordings: none of its lives loads the LLM library."""
+    made = Server(tmp_path / "replaying", entry=CALM, LEASE_SECONDS="1.5")
+    made.start()
+    yield made
+    made.kill()
+
+
+def recording(command: str) -> str:
+    """Give what an agent did that ran one command and was done."""
+    return json.dumps(
+        [
+            {"source": "agent", "action": "run", "args": {"command": command}},
+            {"source": "agent", "action": "finish", "args": {"outputs": {}, "thought": "Done."}},
+        ]
+    )
 
 
 def lines(server: Server, conversation_id: str) -> list[str]:
@@ -81,26 +101,19 @@ def test_kills_in_the_middle_of_commands_lose_double_and_repeat_nothing(
     until_true(lambda: not processes_with(NAP))
 
 
-def test_a_server_that_was_frozen_behind_its_successor_stores_nothing(
-    server: Server, llm: ScriptedLLMServer
-) -> None:
+def test_a_server_that_was_frozen_behind_its_successor_stores_nothing(replaying: Server) -> None:
     """Two processes on one data directory: the first stops in a command and wakes up too late."""
-    llm.script(
-        lambda request: (
-            calls(finish("By the second."))
-            if any("The outcome is unknown" in str(m.get("content")) for m in request["messages"])
-            else calls(run("echo once >> effects; sleep 1.20202; echo late"))
-        ),
-        marker="[frozen]",
-    )
-    conversation_id = server.create("Do it once. [frozen]")
+    server = replaying
+    command = "echo once >> effects; sleep 1.20202; echo late"
+    conversation_id = server.create("", replay_json=recording(command))
     until_true(lambda: lines(server, conversation_id) == ["once"])
     server.signal(signal.SIGSTOP)
-    successor = Server(server.data_dir, beside=server, LEASE_SECONDS="1.5")
+    successor = Server(server.data_dir, beside=server, entry=CALM, LEASE_SECONDS="1.5")
     successor.start()
     try:
         assert successor.wait_for_rest(conversation_id) == "finished"
         trajectory = successor.trajectory(conversation_id)
+        assert any("The outcome is unknown" in str(e.get("content")) for e in trajectory)
         server.signal(signal.SIGCONT)
         until_true(server.is_up)
         until_true(lambda: "turn_given_up" in server.log)
@@ -112,24 +125,17 @@ def test_a_server_that_was_frozen_behind_its_successor_stores_nothing(
 
 
 async def test_a_stopped_server_goes_on_where_it_ended_and_clients_miss_nothing(
-    server: Server, llm: ScriptedLLMServer
+    replaying: Server,
 ) -> None:
-    llm.script(
-        lambda request: (
-            text("Back again.")
-            if request["messages"][-1]["role"] == "tool"
-            else calls(run("echo begun; sleep 100"))
-        ),
-        marker="[term]",
-    )
-    conversation_id = server.create("Run long. [term]")
+    server = replaying
+    conversation_id = server.create("", replay_json=recording("echo begun; sleep 100"))
     client = Client(server, conversation_id)
     await client.connect()
     await client.wait_for(lambda events: any(e.get("action") == "run" for e in events))
     server.stop()
     server.start()
     await client.rejoin()
-    await client.wait_for_state("awaiting_user_input", seconds=60)
+    await client.wait_for_state("finished", seconds=60)
     assert [e["id"] for e in client.events] == list(range(len(client.events)))
     assert_settled_once(server.trajectory(conversation_id))
     await client.cut()

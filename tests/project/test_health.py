@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.outage import database_away
-from tests.serving import Server
+from tests.serving import CALM, Server
 from tests.waiting import until_true
 
 SCRAPE = "scrape-0123456789-of-health"
@@ -21,7 +21,7 @@ READY = {"database": "ok", "executor": "ok", "data_directory": "ok"}
 
 @pytest.fixture
 def lonely(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path / "data", METRICS_TOKEN=SCRAPE)
+    made = Server(tmp_path / "data", entry=CALM, METRICS_TOKEN=SCRAPE)
     made.start()
     yield made
     made.kill()

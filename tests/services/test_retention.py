@@ -21,7 +21,7 @@ from settings_app.models import User
 from tests.commands.operating import alive, conversation
 from tests.databases import ROOT, shared_database_environment
 from tests.killed_server import ORDER
-from tests.serving import Server
+from tests.serving import CALM, Server
 from tests.waiting import until_true
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def test_after_kill_9_in_the_middle_another_process_does_the_rest(
 
 
 def test_a_server_with_it_says_so_in_its_log(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", RETENTION_DAYS="30")
+    server = Server(tmp_path / "data", entry=CALM, RETENTION_DAYS="30")
     server.start()
     try:
         until_true(lambda: "retention_done" in server.log)
