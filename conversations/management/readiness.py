@@ -16,13 +16,13 @@ from django.db.migrations.executor import MigrationExecutor
 from conversations.services.sweep_runs import SILENT, sweeps_here
 
 
-def settings_check(*, fatal: Container[str] = ()) -> list[str]:
-    """Run all of Django's checks; give each warning as a line.
+def settings_check(*, fatal: Container[str] = (), apart_from: Container[str] = ()) -> list[str]:
+    """Run all of Django's checks; give each warning as a line, but those with an id `apart_from`.
 
     Raises CommandError where there is an error, or a warning whose id is `fatal`.
     """
     found = [message for message in run_checks() if not message.is_silenced()]
-    lines = [(_line(message), message) for message in found]
+    lines = [(_line(message), message) for message in found if message.id not in apart_from]
     errors = [line for line, message in lines if message.is_serious() or message.id in fatal]
     if not errors:
         return [line for line, _ in lines]

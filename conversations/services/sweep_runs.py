@@ -35,6 +35,11 @@ def sweeps_here() -> bool:
     return rows.filter(last_run_at__gt=Now() - SILENT).exists()
 
 
+def sweeps_somewhere() -> bool:
+    """Whether any process that runs turns has swept just now, on this machine or another."""
+    return SweepRun.objects.filter(last_run_at__gt=Now() - SILENT).exists()
+
+
 def sweep_run_note(*, process: str) -> None:
     """Note a run; the first one of a process also forgets those that ended long ago."""
     with write_transaction():

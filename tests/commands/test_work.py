@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
 from tests.commands.operating import call, start
-from tests.databases import database_environment
+from tests.databases import ROOT, database_environment
 from tests.postgresql import needs_postgresql, rows
+from tests.serving import Server
+from tests.waiting import until_true
+from tests.workers import Worker
 
 WORK = "work"
 
@@ -69,3 +76,37 @@ def test_metrics_need_a_token_and_a_free_port(tmp_path: Path) -> None:
     assert f"Cannot listen on 127.0.0.1:{arguments[2]}" in done.err
     assert "another --metrics-port" in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Server]:
+    """Give a server without a worker, where there is no bubblewrap."""
+    server = Server(tmp_path / "data", EXECUTOR="procrastinate", PATH=str(tmp_path))
+    server.start()
+    yield server
+    server.stop()
+
+
+@needs_postgresql
+def test_the_demo_says_that_it_waits_for_a_worker(web: Server) -> None:
+    # Only workers have sandboxes.
+    assert "W001" not in web.log
+    worker = Worker(web, PATH=os.defpath)
+    said = web.data_dir / "demo.log"
+    with said.open("wb") as log:
+        demo = subprocess.Popen(  # noqa: S603  # our own command line
+            [sys.executable, "manage.py", "demo", "--port", str(web.port)],
+            cwd=ROOT,
+            env=web.environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        until_true(lambda: "manage.py work" in said.read_text())
+        worker.start()
+        until_true(lambda: demo.poll() is not None, seconds=60)
+    finally:
+        demo.kill()
+        demo.wait()
+        worker.kill()
+    assert demo.returncode == 0, said.read_text()

@@ -1,4 +1,4 @@
-"""`manage.py demo`: the main job over the public API, as any client does it. No table here."""
+"""`manage.py demo`: the main job over the public API, as any client does it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from conversations.management.demo_screen import Screen
 from conversations.management.demo_task import TASK, demo_trajectory
+from conversations.services.sweep_runs import sweeps_somewhere
 
 START_SECONDS = 60.0
 #: With a model of one's own the task may take a while.
@@ -55,6 +56,8 @@ class Command(BaseCommand):
         conversation_id = answer["conversation_id"]
         by = f"the model {settings.LLM_MODEL}" if own_model else "a recording (no LLM_API_KEY set)"
         screen.line(f"Conversation {conversation_id}, worked on by {by}:\n")
+        if settings.EXECUTOR == "procrastinate" and not sweeps_somewhere():
+            screen.line("No worker is up: run manage.py work in another terminal. The task waits.")
         state = asyncio.run(_follow(api, conversation_id, screen))
         self._tell_what_next(api, screen, conversation_id, pid)
         if state != "finished":

@@ -57,9 +57,12 @@ class Command(BaseCommand):
                 "set AUTH_MODE=accounts to listen elsewhere."
             )
             raise CommandError(message)
-        # Where workers run the turns, no sandbox starts here.
-        fatal = {SANDBOX} if settings.EXECUTOR == "in_process" else set()
-        for warning in settings_check(fatal=fatal):
+        if settings.EXECUTOR == "in_process":
+            warnings = settings_check(fatal={SANDBOX})
+        else:
+            # Where workers run the turns, no sandbox starts here.
+            warnings = settings_check(apart_from={SANDBOX})
+        for warning in warnings:
             self.stderr.write(warning)
         try:
             presence_check()
