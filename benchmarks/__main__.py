@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.databases import ROOT, Environments, databases_made, postgresql_find
 from benchmarks.report import conditions, report_write
-from benchmarks.sizes import FULL, LIMIT_SECONDS, QUICK
+from benchmarks.sizes import FULL, LIMIT_SECONDS, QUICK, SCALE_STORED
 
 _REPORT = ROOT / "docs" / "performance.md"
 _NONE = "No PostgreSQL answered on 127.0.0.1:5432, and TEST_DATABASE_URL names none that does."
@@ -25,23 +25,26 @@ def _options() -> Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="small sizes; its figures mean nothing"
     )
+    parser.add_argument(
+        "--scale", action="store_true", help="only writers, sockets and loops; prints their tables"
+    )
     parser.add_argument("--only", choices=("sqlite", "postgresql"), help="one kind of database")
     parser.add_argument(
         "--report",
         type=Path,
-        help="the file to write (docs/performance.md; with --quick none, it is printed only)",
+        help="the file to write (docs/performance.md; with --quick or --scale it is only printed)",
     )
     return parser.parse_args()
 
 
-def _section(environments: Environments, *, quick: bool) -> str:
+def _section(environments: Environments, flags: list[str]) -> str:
     """Measure in a process of its own, whose servers end with it. Raises CalledProcessError."""
     with tempfile.TemporaryDirectory(prefix="handrail-bench-") as folder:
         section, names = Path(folder) / "section.md", Path(folder) / "environments.json"
         names.write_text(json.dumps(environments))
         arguments = ["-m", "benchmarks.on_database", str(section), str(names)]
         process = subprocess.Popen(  # noqa: S603  # our own command line
-            [sys.executable, *arguments, *(["--quick"] if quick else [])],
+            [sys.executable, *arguments, *flags],
             cwd=ROOT,
             env=environments["large"] | {"DJANGO_SETTINGS_MODULE": "benchmarks.settings"},
             start_new_session=True,
@@ -59,10 +62,12 @@ def _section(environments: Environments, *, quick: bool) -> str:
 def main() -> None:
     """Measure each database, write the report."""
     options = _options()
+    flags = [f"--{name}" for name in ("quick", "scale") if getattr(options, name)]
     parts = [conditions()]
     if options.quick:
         parts.append("A quick run: its figures mean nothing.")
     sizes = QUICK if options.quick else FULL
+    aliases = list(SCALE_STORED if options.scale else sizes.stored)
     urls = {"sqlite": "", "postgresql": postgresql_find()}
     for kind in [options.only] if options.only else urls:
         sys.stdout.write(f"On {kind}:\n")
@@ -70,10 +75,10 @@ def main() -> None:
         if kind == "postgresql" and not urls[kind]:
             parts.append(f"## PostgreSQL\n\n{_NONE}")
             continue
-        with databases_made(list(sizes.stored), server_url=urls[kind]) as environments:
-            parts.append(_section(environments, quick=options.quick))
+        with databases_made(aliases, server_url=urls[kind]) as environments:
+            parts.append(_section(environments, flags))
     text = "\n\n".join(part.strip() for part in parts)
-    report = options.report or (None if options.quick else _REPORT)
+    report = options.report or (None if flags else _REPORT)
     if report:
         report_write(report, text)
     sys.stdout.write(f"\n{text}\n")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 
 import django
 
-from benchmarks.sizes import FULL, QUICK
+from benchmarks.sizes import FULL, QUICK, SCALE_STORED
 
 
 def main() -> None:
@@ -17,14 +18,19 @@ def main() -> None:
     parser.add_argument("section", type=Path)
     parser.add_argument("environments", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--scale", action="store_true")
     options = parser.parse_args()
     django.setup()
     # Only now: it knows tables.
-    from benchmarks.run import section_make
+    from benchmarks.run import scale_make, section_make
 
     environments = json.loads(options.environments.read_text())
-    section = section_make(QUICK if options.quick else FULL, environments)
-    options.section.write_text(section.markdown())
+    sizes = QUICK if options.quick else FULL
+    if options.scale:
+        text = scale_make(replace(sizes, stored=SCALE_STORED), environments)
+    else:
+        text = section_make(sizes, environments).markdown()
+    options.section.write_text(text)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,34 @@ def _database_name() -> str:
         return f"PostgreSQL {cursor.fetchone()[0].split()[0]}"
 
 
+def _scale(sizes: Sizes, environments: dict[str, dict[str, str]]) -> Scale:
+    """Measure what grows: writers, sockets and loops."""
+    _say("measuring appends of many writers, and how soon a socket hears of one")
+    server = _product(environments, "large")
+    try:
+        server.wait_until_up()
+        # While a server hears of all of them.
+        appends = [appends_measure(some_conversations(many), sizes) for many in sizes.writers]
+        [append_id] = some_conversations(1)
+        wakes = wake_ups(server, append_id, sizes.wake_ups)
+    finally:
+        server.stop()
+    _say("measuring loops that wait for their LLM")
+    return Scale(
+        on_postgresql=connection.vendor == "postgresql",
+        appends=appends,
+        wake_ups=wakes,
+        waiting=waiting_measure(environments["small"], sizes),
+    )
+
+
+def scale_make(sizes: Sizes, environments: dict[str, dict[str, str]]) -> str:
+    """Measure only what grows; give its tables."""
+    _seed(sizes)
+    parts = [f"## {_database_name()}", *_scale(sizes, environments).parts()]
+    return "\n\n".join(parts)
+
+
 def section_make(sizes: Sizes, environments: dict[str, dict[str, str]]) -> Section:
     """Fill, start, measure, end; give this database's part of the report."""
     seeding_seconds = _seed(sizes)
@@ -165,13 +193,9 @@ def section_make(sizes: Sizes, environments: dict[str, dict[str, str]]) -> Secti
         take("create", [create_row(servers)])
         take("append", [append_row(append_id, bare_id)])
         take("logs", log_rows(servers, sizes, log_id))
-        _say("measuring appends of many writers, and how soon a socket hears of one")
-        appends = [appends_measure(some_conversations(writers), sizes) for writers in sizes.writers]
-        wakes = wake_ups(server, append_id, sizes.wake_ups)
         _say("measuring what idle conversations cost")
         idle = _idle(servers, sizes, at_start)
-    _say("measuring loops that wait for their LLM")
-    waiting = waiting_measure(environments["small"], sizes)
+    scale = _scale(sizes, environments)
     ratios = _ratios(measured, sizes)
     unmet = list(dict.fromkeys(name for one, name in ratios if not one.met))
     return Section(
@@ -180,11 +204,6 @@ def section_make(sizes: Sizes, environments: dict[str, dict[str, str]]) -> Secti
         measured=measured,
         ratios=[one for one, _ in ratios],
         idle=idle,
-        scale=Scale(
-            on_postgresql=connection.vendor == "postgresql",
-            appends=appends,
-            wake_ups=wakes,
-            waiting=waiting,
-        ),
+        scale=scale,
         profiles=_profiles(unmet, rows, sizes),
     )

@@ -10,6 +10,8 @@ PAGE: Final = 20
 EVENTS_PAGE: Final = 100
 #: Seconds that one database may take altogether.
 LIMIT_SECONDS: Final = 1500.0
+#: What is stored where only what grows with the load is measured.
+SCALE_STORED: Final = {"small": 100, "large": 10_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

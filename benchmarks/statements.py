@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db import connection, connections
 
-#: How they begin; those that begin WITH something are the log's.
-_WRITES: Final = ("INSERT", "UPDATE", "WITH")
+#: How they begin; the log's begin WITH something, on PostgreSQL behind their own BEGIN.
+_WRITES: Final = ("INSERT", "UPDATE", "WITH", "BEGIN;")
 #: Gives a new value each time in place of a caught one: a number or id that may be stored once.
 Fresh = Mapping[Any, Callable[[], Any]]
 
