@@ -7,10 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 
 from benchmarks.report import BEGIN, END
 from tests.databases import ROOT
+
+if not settings.TEST_DATABASE_URL:
+    # Much the same on both, and it takes long: on SQLite with the long runs.
+    pytestmark = pytest.mark.chaos
 
 LINES = (
     *(
