@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
 from chaos.report import report_text, total_findings
@@ -23,6 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--pause", type=float, default=2.5, help="longest between blows (2.5 s)")
     parser.add_argument("--lease", type=float, default=6.0, help="LEASE_SECONDS (6)")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="strike no longer than this (no limit)"
+    )
     given = parser.parse_args(arguments)
     if given.database == "sqlite" and (given.web > 1 or given.workers):
         parser.error("SQLite is for one process: --web 1 --workers 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,8 @@ class Settings:
     #: Seconds; the longest pause between two blows, and LEASE_SECONDS.
     pause: float
     lease: float
+    #: Minutes after which no further blow falls, however many are left.
+    minutes: float = math.inf
 
 
 @dataclass(slots=True)
@@ -171,7 +174,8 @@ class _Run:
             restarts=settings.database == "postgresql",
         )
         away: set[asyncio.Task[None]] = set()
-        for step in plan:
+        end = time.monotonic() + 60 * settings.minutes
+        for step in itertools.takewhile(lambda _: time.monotonic() < end, plan):
             await asyncio.sleep(step.pause)
             if step.blow is Blow.RESTART:
                 await asyncio.to_thread(self._store.restart)
