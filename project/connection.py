@@ -32,7 +32,10 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._timer: asyncio.TimerHandle | None = None
         self._in_head = False
-        self._head_bytes = 0
+        #: Bytes of reads by which nothing was given on: of a head, or of what may stand around the
+        #: pieces of a body.
+        self._kept_bytes = 0
+        self._was_given = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -45,31 +48,46 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, while a head is not larger than one may be."""
+        """Read on, while what the parser keeps is not larger than a head may be."""
+        self._was_given = False
         super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                limit = MAX_HEAD_BYTES // 1024
-                message = f"The request's headers are larger than {limit} KB."
-                self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, message)
+        if not self._was_given:
+            self._kept_bytes += len(data)
+        if self._kept_bytes > MAX_HEAD_BYTES:
+            limit = MAX_HEAD_BYTES // 1024
+            message = f"The request's headers are larger than {limit} KB."
+            self._end(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, message)
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._kept_bytes = True, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Take a head, which may ask for a socket: from here others wait."""
         self._in_head = False
+        self._given()
         self._wait_no_more()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body, which the guard bounds."""
+        self._given()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self._given()
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next head, unless its request is here already."""
         super().on_response_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
             self._wait()
+
+    def _given(self) -> None:
+        self._kept_bytes, self._was_given = 0, True
 
     def _wait(self) -> None:
         """Wait for a head: there is a timer as long as no request is being answered."""

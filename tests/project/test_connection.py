@@ -138,6 +138,28 @@ def test_a_head_that_is_too_large_is_refused() -> None:
                 assert _ask(connection, half + b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize(
+    ("begun", "piece"),
+    [(b"0\r\nX-Long: ", b"x" * 4096), (b"0\r\n", b"X-Short: x\r\n" * 400), (b"1;", b"x" * 4096)],
+    ids=["a trailer", "trailers", "a chunk's extension"],
+)
+def test_what_follows_a_chunked_body_has_an_end_too(begun: bytes, piece: bytes) -> None:
+    head = b"POST /told HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(http_parser=Connection) as served, _opened(served) as connection:
+        connection.sendall(head + begun)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            for _ in range(1000):
+                connection.sendall(piece)
+            pytest.fail("four megabytes were taken")
+
+
+def test_a_large_body_in_pieces_is_taken() -> None:
+    head = b"POST /told HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serving(http_parser=Connection) as served, _opened(served) as connection:
+        body = b"".join([b"4000\r\n", b"x" * 0x4000, b"\r\n"]) * 20 + b"0\r\n\r\n"
+        assert _ask(connection, head + body).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_head_without_an_end_behind_a_request_ends_both() -> None:
     with serving(http_parser=Connection) as served, _opened(served) as connection:
         connection.sendall(HEAD.replace(b"/kept", HELD.encode()) + b"\r\n" + HEAD + b"X-Long: ")
