@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from conversations.agent.position import Position
 from conversations.exceptions import HandrailError
@@ -21,7 +21,7 @@ class LoopConfig:
 
     #: Answers of the LLM to one message of the user.
     max_iterations: int = 500
-    #: Seconds from what let the turn begin, or go on, at last; None is no limit.
+    #: Seconds from the turn's claim, or what was told since; None is no limit.
     max_seconds: float | None = None
     #: US dollars for the whole conversation; None is no limit.
     max_budget: float | None = None
@@ -33,15 +33,17 @@ class LoopConfig:
     longest_wait: float = 60.0
 
 
-def check_limits(config: LoopConfig, position: Position, *, cost: float, now: datetime) -> None:
-    """Raise LimitReachedError where the next LLM call is not allowed."""
+def check_limits(
+    config: LoopConfig, position: Position, *, cost: float, claimed_at: datetime
+) -> None:
+    """Raise LimitReachedError where the next LLM call of a turn claimed then is not allowed."""
     if position.iterations >= config.max_iterations:
         message = (
             f"Agent reached maximum of {config.max_iterations} steps for one message and was "
             "paused. Resume it or send a message to go on."
         )
         raise LimitReachedError(message)
-    if config.max_seconds is not None and _seconds(position, now) >= config.max_seconds:
+    if config.max_seconds is not None and _seconds(position, claimed_at) >= config.max_seconds:
         message = (
             f"Agent reached maximum of {config.max_seconds:g} seconds for one message and was "
             "paused. Resume it or send a message to go on."
@@ -55,12 +57,13 @@ def check_limits(config: LoopConfig, position: Position, *, cost: float, now: da
         raise LimitReachedError(message)
 
 
-def _seconds(position: Position, now: datetime) -> float:
-    """Give how long the agent has worked; nothing before its first answer.
+def _seconds(position: Position, claimed_at: datetime) -> float:
+    """Give how long the agent has worked on what it was told last; nothing before its first answer.
 
-    So a clock that jumps, or differs from that of another host, costs a pause, and each resume
-    comes further.
+    Since its turn was claimed here: before, nobody may have worked, for a night. So a clock that
+    jumps, or differs from that of another host, costs a pause, and each resume comes further.
     """
     if not position.iterations:
         return -1.0
-    return (now - position.events[position.begun_at].timestamp).total_seconds()
+    begun_at = max(position.events[position.begun_at].timestamp, claimed_at)
+    return (datetime.now(UTC) - begun_at).total_seconds()

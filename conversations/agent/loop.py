@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from conversations.agent.answers import events_of, needs_confirmation, with_new_id
@@ -61,6 +62,7 @@ class AgentLoop:
     config: LoopConfig
     replay: Replay | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    claimed_at: datetime = field(default_factory=partial(datetime.now, UTC))
     position: Position = field(init=False)
     _runtime: Runtime | None = field(init=False, default=None)
 
@@ -249,8 +251,8 @@ class AgentLoop:
 
     async def _ask(self) -> bool:
         try:
-            now, cost = datetime.now(UTC), self.metrics.accumulated_cost
-            check_limits(self.config, self.position, cost=cost, now=now)
+            cost = self.metrics.accumulated_cost
+            check_limits(self.config, self.position, cost=cost, claimed_at=self.claimed_at)
             check_repetition(self.position.events, since=self.position.begun_at)
             response = await self._complete()
         except LimitReachedError as error:

@@ -1,12 +1,16 @@
-"""The limit of wall time: it pauses between steps, by the log's own times."""
+"""The limit of wall time: it pauses between steps."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
+from django.utils import timezone
 from pytest_django import Settings
 
 from conversations.agent.limits import LoopConfig
@@ -24,6 +28,13 @@ Make = Callable[..., Conversation]
 NO_TIME = LoopConfig(retry_waits=(), max_seconds=0)
 #: Nothing does.
 MUCH_TIME = replace(NO_TIME, max_seconds=999_999_999)
+
+
+def let_a_day_pass() -> None:
+    yesterday = connection.ops.adapt_datetimefield_value(timezone.now() - timedelta(days=1))
+    with connection.cursor() as cursor:
+        # By hand: the models change no stored event.
+        cursor.execute("UPDATE conversations_eventrecord SET timestamp = %s", [yesterday])
 
 
 async def test_the_time_limit_pauses_and_a_message_or_a_resume_goes_on(
@@ -55,7 +66,7 @@ async def test_within_the_time_and_without_a_limit_nothing_is_paused(
     assert (await read(conversation))[-1] == "state finished"
 
 
-async def test_who_takes_a_turn_over_counts_from_where_it_was_begun(
+async def test_a_time_in_which_nobody_ran_the_turn_does_not_count(
     turns: Turns, conversation_of: Make, settings: Settings
 ) -> None:
     settings.LEASE_SECONDS = 1.5
@@ -65,11 +76,13 @@ async def test_who_takes_a_turn_over_counts_from_where_it_was_begun(
     await until(crashed.runtimes.runtime.began.is_set)
     crashed.keeper.stop()
     await until(lambda: conversation.pk in wanted_conversations(limit=10))
-    successor = turns(run("3"), process="successor", config=NO_TIME)
+    await sync_to_async(let_a_day_pass)()
+    hour = replace(NO_TIME, max_seconds=3600)
+    successor = turns(run("3"), finish(), process="successor", config=hour)
     await successor.run_all(conversation.pk)
     await turn
-    assert (successor.effects, successor.llm.asked) == ([], [])
-    assert (await read(conversation))[-1] == "state paused"
+    assert successor.effects == ["3"]
+    assert (await read(conversation))[-1] == "state finished"
     await sound(conversation)
 
 
