@@ -148,9 +148,9 @@ class Sweep:
 
         What still runs in them would work on in the same files, unseen.
         """
+        last_turns = runtimes.warm()
         for conversation_id in warm:
-            # Looked at again: it may be in use here since.
-            last_turn = runtimes.warm().get(conversation_id.hex)
+            last_turn = last_turns.get(conversation_id.hex)
             if last_turn is None:
                 continue
             pulse = seen.get(conversation_id)
@@ -158,7 +158,9 @@ class Sweep:
                 process = pulse.holder.partition("#")[0]
                 if process == self._process or (not process and pulse.epoch <= last_turn):
                     continue
-            await runtimes.discard(conversation_id.hex)
+            # Looked at again: it may be in use here since.
+            if conversation_id.hex in runtimes.warm():
+                await runtimes.discard(conversation_id.hex)
 
     async def _clear(self, runtimes: RuntimeProvider) -> None:
         try:

@@ -156,7 +156,8 @@ class LocalRuntimeProvider:
         check_bubblewrap()
 
     async def turn_begins(self, key: str, *, epoch: int) -> None:
-        """Close a runtime that missed a turn elsewhere."""
+        """Close a runtime that missed a turn elsewhere; another is not closed under the turn."""
+        self._keep(key)
         if key in self._runtimes and self._epochs.get(key) != epoch - 1:
             await self.discard(key)
         self._epochs[key] = epoch

@@ -181,6 +181,23 @@ async def test_a_warm_runtime_is_given_again_and_a_cold_one_is_closed(workspace:
     await provider.close()
 
 
+async def test_a_warm_runtime_is_not_closed_under_a_turn_that_thinks(workspace: Path) -> None:
+    provider = LocalRuntimeProvider(close_delay=0.2)
+    kept = {}
+    for key in ("k", "unused"):
+        await provider.turn_begins(key, epoch=1)
+        kept[key] = await provider.acquire(key=key, workspace=workspace, shell_was_used=False)
+        await provider.release(key)
+    await provider.turn_begins("k", epoch=2)
+    assert set(provider.warm()) == {"unused"}
+    await until(lambda: not provider.warm())
+    acquired = await provider.acquire(key="k", workspace=workspace, shell_was_used=True)
+    assert acquired is kept["k"]
+    await provider.release("k")
+    assert provider.warm() == {"k": 2}
+    await provider.close()
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
