@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from typing import Final
 
 import django
 from django.core.exceptions import ImproperlyConfigured
@@ -12,12 +13,16 @@ from django.db.utils import OperationalError
 
 from project.env import settings_module_default
 
+#: Options of Django's that say where the settings are: it reads them later.
+_ELSEWHERE: Final = ("--settings", "--pythonpath")
+
 
 def main() -> None:
     """Run the command that the arguments name."""
     settings_module_default("project.settings")
     try:
-        _load()
+        if not any(argument.startswith(_ELSEWHERE) for argument in sys.argv[2:]):
+            _load()
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         # It says which setting, which value and what to do: a traceback would hide that.

@@ -80,3 +80,9 @@ def test_the_demo_starts_a_server_that_outlives_it(data_dir: Path) -> None:
     pid = int(done.stdout.rsplit("kill ", 1)[1])
     os.kill(pid, 0)
     os.kill(pid, signal.SIGTERM)
+
+
+def test_djangos_option_for_other_settings_is_heard(data_dir: Path) -> None:
+    done = manage(data_dir, "show_settings", "--settings=project.none")
+    assert done.returncode != 0
+    assert "project.none" in done.stderr
