@@ -35,11 +35,13 @@ class Appends:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """One server with so many loops that wait."""
+    """One process with loops that wait."""
 
+    #: So many were begun, and so many waited at once.
+    asked: int
     loops: int
     footprint: Footprint
-    #: Seconds until all waited, from the first create.
+    #: Seconds until they waited, from the first create.
     seconds: float
     #: Of one core, while nothing happens.
     share: float
@@ -92,7 +94,7 @@ class Scale:
     def _loops(self) -> str:
         rows = [
             [
-                f"{one.loops:,}",
+                f"{one.loops:,}" if one.loops == one.asked else f"{one.loops:,} of {one.asked:,}",
                 f"{one.footprint.megabytes:.0f}",
                 str(one.footprint.threads),
                 str(one.footprint.tasks),
@@ -119,7 +121,7 @@ class Scale:
         return table(head, rows)
 
     def _memory(self, one: Waiting) -> list[str]:
-        if not self.on_postgresql or one.loops < _CROWD:
+        if not self.on_postgresql or one.asked < _CROWD:
             return ["-", ""]
-        met = one.footprint.megabytes < _MEGABYTES
+        met = one.loops >= _CROWD and one.footprint.megabytes < _MEGABYTES
         return [f"under {_MEGABYTES:,} MB", verdict(met=met)]
