@@ -7,6 +7,7 @@ import socket
 from datetime import timedelta
 from typing import Final
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from conversations.models import SweepRun
@@ -31,13 +32,16 @@ def _host() -> str:
 
 def sweeps_here() -> bool:
     """Whether a process of this machine, or this container, has swept just now."""
-    rows = SweepRun.objects.filter(process__startswith=f"{_host()}:")
-    return rows.filter(last_run_at__gt=Now() - SILENT).exists()
+    return _recent().filter(process__startswith=f"{_host()}:").exists()
 
 
 def sweeps_somewhere() -> bool:
     """Whether any process that runs turns has swept just now, on this machine or another."""
-    return SweepRun.objects.filter(last_run_at__gt=Now() - SILENT).exists()
+    return _recent().exists()
+
+
+def _recent() -> QuerySet[SweepRun]:
+    return SweepRun.objects.filter(last_run_at__gt=Now() - SILENT)
 
 
 def sweep_run_note(*, process: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 from argparse import ArgumentParser
 from typing import Any, Final
 
@@ -26,13 +24,6 @@ _PORTS: Final = 65535
 _WORK: Final = "project.worker.work"
 
 
-def _concurrency(text: str) -> int:
-    if re.fullmatch(r"\d{1,4}", text, flags=re.ASCII) and 1 <= int(text) <= _MOST:
-        return int(text)
-    message = f"{text!r}: it must be a whole number from 1 to {_MOST}"
-    raise argparse.ArgumentTypeError(message)
-
-
 class Command(OperatorCommand):
     """Run turns that servers have put on the queue."""
 
@@ -47,7 +38,7 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--concurrency",
             metavar="N",
-            type=_concurrency,
+            type=whole_number(_MOST),
             default=DEFAULT_CONCURRENCY,
             help=f"turns at once, 1 to {_MOST} (default {DEFAULT_CONCURRENCY})",
         )
