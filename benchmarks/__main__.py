@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.databases import ROOT, Environments, databases_made, postgresql_find
 from benchmarks.report import conditions, report_write
-from benchmarks.sizes import FULL, LIMIT_SECONDS, QUICK, SCALE_STORED
+from benchmarks.sizes import LIMIT_SECONDS, sizes_of
 
 _REPORT = ROOT / "docs" / "performance.md"
 _NONE = "No PostgreSQL answered on 127.0.0.1:5432, and TEST_DATABASE_URL names none that does."
@@ -66,8 +66,7 @@ def main() -> None:
     parts = [conditions()]
     if options.quick:
         parts.append("A quick run: its figures mean nothing.")
-    sizes = QUICK if options.quick else FULL
-    aliases = list(SCALE_STORED if options.scale else sizes.stored)
+    aliases = list(sizes_of(quick=options.quick, scale=options.scale).stored)
     urls = {"sqlite": "", "postgresql": postgresql_find()}
     for kind in [options.only] if options.only else urls:
         sys.stdout.write(f"On {kind}:\n")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from dataclasses import replace
 from pathlib import Path
 
 import django
 
-from benchmarks.sizes import FULL, QUICK, SCALE_STORED
+from benchmarks.sizes import sizes_of
 
 
 def main() -> None:
@@ -25,9 +24,9 @@ def main() -> None:
     from benchmarks.run import scale_make, section_make
 
     environments = json.loads(options.environments.read_text())
-    sizes = QUICK if options.quick else FULL
+    sizes = sizes_of(quick=options.quick, scale=options.scale)
     if options.scale:
-        text = scale_make(replace(sizes, stored=SCALE_STORED), environments)
+        text = scale_make(sizes, environments)
     else:
         text = section_make(sizes, environments).markdown()
     options.section.write_text(text)

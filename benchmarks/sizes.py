@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 #: Items of a page of the list, and events of a page of a log.
@@ -10,8 +10,6 @@ PAGE: Final = 20
 EVENTS_PAGE: Final = 100
 #: Seconds that one database may take altogether.
 LIMIT_SECONDS: Final = 1500.0
-#: What is stored where only what grows with the load is measured.
-SCALE_STORED: Final = {"small": 100, "large": 10_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +80,9 @@ QUICK: Final = Sizes(
     wake_ups=1,
     profiled=3,
 )
+
+
+def sizes_of(*, quick: bool, scale: bool) -> Sizes:
+    """Give a run's sizes; less is stored where only what grows with the load is measured."""
+    sizes = QUICK if quick else FULL
+    return replace(sizes, stored={"small": 100, "large": 10_000}) if scale else sizes

@@ -82,7 +82,9 @@ def _measure(
     create = Request("POST", "/api/conversations", body)
     with ThreadPoolExecutor(_CREATORS) as pool:
         list(pool.map(lambda _: fetch(server.port, create), range(loops)))
-    held = _most(lambda: int(fetch(llm.port, Request("GET", HELD))), loops, start + _HELD_SECONDS)
+    held = _reached(
+        lambda: int(fetch(llm.port, Request("GET", HELD))), loops, start + _HELD_SECONDS
+    )
     seconds = time.monotonic() - start
     runner.wait_until_at_rest(min(settle, 5))
     worked = runner.cpu_seconds() - cpu
@@ -93,7 +95,10 @@ def _measure(
     cpu = runner.cpu_seconds()
     fetch(llm.port, Request("POST", RELEASE))
     running = Request("GET", "/api/conversations/count?status=RUNNING")
-    _wait_for(lambda: int(fetch(server.port, running)), 0)
+    end = time.monotonic() + _LIMIT_SECONDS
+    if left := _reached(lambda: int(fetch(server.port, running)), 0, end):
+        msg = f"{left} loops after {_LIMIT_SECONDS:.0f} s, not 0"
+        raise TimeoutError(msg)
     worked += runner.cpu_seconds() - cpu
     return Waiting(
         asked=loops,
@@ -105,20 +110,11 @@ def _measure(
     )
 
 
-def _most(read: Callable[[], int], wanted: int, end: float) -> int:
+def _reached(read: Callable[[], int], wanted: int, end: float) -> int:
     """Give what is read when it is as wanted, or at the `end`."""
-    while (found := read()) < wanted and time.monotonic() < end:
+    while (found := read()) != wanted and time.monotonic() < end:
         time.sleep(_POLL_SECONDS)
     return found
-
-
-def _wait_for(read: Any, wanted: int) -> None:
-    end = time.monotonic() + _LIMIT_SECONDS
-    while (found := read()) != wanted:
-        if time.monotonic() > end:
-            msg = f"{found} loops after {_LIMIT_SECONDS:.0f} s, not {wanted}"
-            raise TimeoutError(msg)
-        time.sleep(_POLL_SECONDS)
 
 
 def wake_ups(server: Process, conversation_id: UUID, number: int) -> list[float]:
